@@ -1,1 +1,63 @@
-# rules of tests/
+# Tests. Each tests/unit/test_X.c names the sources it needs in one UNIT_X line, each tests/fuzz/fuzz_X.c in one
+# FUZZ_X line; nothing else is needed. All of it is built for the host with the address and undefined-behaviour
+# sanitizers. `make unit TEST=X` runs one.
+
+UNIT_config := boot/config.c
+
+FUZZ_config := boot/config.c
+
+# --- how they are built -------------------------------------------------------------------------------------------
+
+FUZZ_CC    ?= clang
+FUZZ_TIME  ?= 5
+TARGET     ?= config
+TIME       ?= 60
+
+TEST_FLAGS := -std=gnu17 -g -O1 $(WARN) -Iinclude -I. -DBULKHEAD_HOST -fno-omit-frame-pointer -MMD -MP
+SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+UNIT_ALL   := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_NAMES := $(or $(TEST),$(UNIT_ALL))
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+UNIT_PROGRAMS := $(UNIT_NAMES:%=$(BUILD)/unit/test_%)
+FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(BUILD)/fuzz/fuzz_%)
+
+$(BUILD)/unit/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(TEST_FLAGS) $(SANITIZE) -c -o $@ $<
+
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(TEST_FLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+define unit_program
+$(BUILD)/unit/test_$(1): $(patsubst %.c,$(BUILD)/unit/obj/%.o,tests/unit/test_$(1).c $(UNIT_$(1)))
+	$(CC) $(SANITIZE) -o $$@ $$^ -lcmocka
+endef
+
+define fuzz_program
+$(BUILD)/fuzz/fuzz_$(1): $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(FUZZ_$(1)))
+	$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer -o $$@ $$^
+endef
+
+$(foreach name,$(UNIT_NAMES),$(eval $(call unit_program,$(name))))
+$(foreach name,$(FUZZ_NAMES),$(eval $(call fuzz_program,$(name))))
+
+-include $(shell find $(BUILD)/unit $(BUILD)/fuzz -name '*.d' 2>/dev/null)
+
+# Seeds stand in tests/fuzz/corpus_X; what a run discovers stays under build/.
+fuzz_run = mkdir -p $(BUILD)/fuzz/corpus/$(1) && $(BUILD)/fuzz/fuzz_$(1) -max_total_time=$(2) -print_final_stats=0 \
+	-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$(1) $(wildcard tests/fuzz/corpus_$(1))
+
+.PHONY: unit fuzz fuzz-smoke
+unit: $(UNIT_PROGRAMS) ## run the unit tests on the host (one: TEST=config)
+	@failed=; for test in $^; do echo "== $${test##*/}"; $$test || failed="$$failed $${test##*/}"; done; \
+	if [ -n "$$failed" ]; then echo "unit tests failed:$$failed"; exit 1; fi
+
+fuzz: $(BUILD)/fuzz/fuzz_$(TARGET) ## fuzz one target (TARGET=config TIME=60)
+	$(call fuzz_run,$(TARGET),$(TIME))
+
+fuzz-smoke: $(FUZZ_PROGRAMS) ## run each fuzz target for FUZZ_TIME=5 seconds
+	@set -e; $(foreach name,$(FUZZ_NAMES),echo "== fuzz_$(name)"; $(call fuzz_run,$(name),$(FUZZ_TIME)) >$(BUILD)/fuzz/$(name).log 2>&1 \
+		|| { tail -40 $(BUILD)/fuzz/$(name).log; exit 1; }; tail -1 $(BUILD)/fuzz/$(name).log; )true
