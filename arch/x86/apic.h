@@ -1,0 +1,21 @@
+/*
+ * The physical local APIC (SDM 3A chapter 11 "APIC", APM 2 chapter 16): x2APIC where the CPU has it, else xAPIC through MMIO.
+ */
+#pragma once
+
+#include "hv/lib/status.h"
+
+enum host_vector {
+	VECTOR_KICK = 0xF0,     /* look at your requests */
+	VECTOR_TIMER = 0xF1,
+	VECTOR_SERIAL = 0xF2,
+	VECTOR_SPURIOUS = 0xFF
+};
+
+enum status apic_enable(void) MUST_CHECK; /* this CPU */
+uint32_t apic_id(void);
+void apic_eoi(void);
+void apic_send(uint32_t apic_id, uint8_t vector);
+void apic_send_init(uint32_t apic_id);
+void apic_send_startup(uint32_t apic_id, uint8_t page);
+void apic_send_nmi_to_others(void); /* panic: stop them */

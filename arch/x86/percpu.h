@@ -1,0 +1,44 @@
+/*
+ * What belongs to one physical CPU. The area is at the same virtual address on every CPU (PERCPU_BASE), so this_cpu is a
+ * constant; other CPUs cannot reach it. The boot CPU fills each area before it starts the CPU.
+ *
+ *   page 0       struct percpu (grows to PERCPU_PAGES)
+ *   guard page, stack, guard page, fault stack (NMI, #DF, #MC by IST), guard page
+ */
+#pragma once
+
+#include "arch/x86/cpu.h"
+#include "hv/core/vcpu.h"
+#include "hv/mem/layout.h"
+
+#define PERCPU_PAGES       2
+#define STACK_PAGES        4
+#define FAULT_STACK_PAGES  2
+#define STACK_TOP          (PERCPU_BASE + (PERCPU_PAGES + 1 + STACK_PAGES) * PAGE_SIZE)
+#define FAULT_STACK_TOP    (STACK_TOP + (1 + FAULT_STACK_PAGES) * PAGE_SIZE)
+#define PERCPU_AREA_PAGES  (PERCPU_PAGES + 1 + STACK_PAGES + 1 + FAULT_STACK_PAGES + 1)
+
+struct percpu {
+	struct vcpu vcpu;               /* first: this_vcpu is PERCPU_BASE */
+	uint32_t index;                 /* 0 is the boot CPU */
+	uint32_t apic_id;
+	hpa_t area;                     /* HPA of this area's first page */
+	hpa_t cr3;
+	_Atomic uint32_t nmi_pending;   /* the NMI handler saw one */
+	struct gdt gdt ALIGNED(16);
+	struct tss tss ALIGNED(16);
+};
+
+extern struct percpu this_cpu[1];
+
+/* What other CPUs may know of a CPU; in the image's data. */
+struct cpu_info {
+	uint32_t apic_id;
+	_Atomic uint32_t state;         /* enum cpu_state */
+	hpa_t cr3;
+	struct vcpu_shared *vcpu;       /* NULL: no partition */
+	char message[160];              /* CPU_REFUSED: why */
+};
+enum cpu_state { CPU_ABSENT, CPU_STARTED, CPU_READY, CPU_REFUSED };
+extern struct cpu_info cpus[];
+extern uint32_t cpu_count;

@@ -1,0 +1,31 @@
+/*
+ * The console multiplexer: the output of all partitions and of the hypervisor, line by line, on serial line and screen; and
+ * one keyboard (serial input) that belongs to one partition or the monitor. Ctrl-] then 1..9, 0, x changes hands.
+ *
+ * Output never blocks an exit: whole lines go to a ring, which CPU 0 drains into the UART's FIFO on its console tick
+ * (TIMER_CONSOLE; 10 ms idle, 1 ms while there is output waiting). A partition that outruns the line loses whole
+ * lines, and is told how many.
+ */
+#pragma once
+
+#include "hv/core/partition.h"
+
+/* From the first instruction on: serial port, screen, memory log. Output is synchronous until console_start(). */
+struct boot_info;
+void console_early(const struct boot_info *boot);
+/* After all CPUs run: output through the ring, input is polled. */
+void console_start(void);
+/* Panic and power-off: back to synchronous output; what is in the ring goes first. Breaks the lock if need be. */
+void console_synchronous(void);
+
+/* A byte of guest output, from one of the partition's CPUs (device or call). */
+void console_put(struct partition *partition, uint8_t byte);
+void console_write(struct partition *partition, const uint8_t *bytes, size_t count);
+
+/* The console tick of CPU 0: drains output, reads input, flushes unfinished lines, runs the monitor. */
+void console_tick(void);
+/* Lines of the hypervisor's memory log. */
+void console_show_log(void);
+
+/* hv/console/monitor.c: one typed line, or an order of the console keys. */
+void monitor_execute(const char *line);

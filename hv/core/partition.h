@@ -1,0 +1,104 @@
+/*
+ * A partition: CPUs, memory and devices of one guest, and its life.
+ *
+ *   OFF -> STARTING -> RUNNING -> OFF (system off, stopped, or faulted: `ended` says which)
+ *
+ * Every change of state goes through a command: partition_command() posts it, all vCPUs leave the guest and park, and the
+ * CPU of vCPU 0, the only one that maps the partition's memory while nobody runs in it, carries it out.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <bulkhead/config.h>
+#include "hv/core/vcpu.h"
+#include "hv/lib/spinlock.h"
+#include "hv/mem/page_map.h"
+
+struct full_devices; /* hv/device/full.h */
+
+enum partition_state { PARTITION_OFF, PARTITION_STARTING, PARTITION_RUNNING };
+
+/* Why a partition is off. */
+enum partition_end { END_NEVER_STARTED, END_SYSTEM_OFF, END_STOPPED, END_FAULT };
+
+enum partition_order { ORDER_NONE, ORDER_START, ORDER_STOP, ORDER_OFF, ORDER_RESET, ORDER_FAULT };
+
+#define PARTITION_EXTENTS 16
+struct memory_extent {
+	gpa_t gpa;
+	hpa_t hpa;
+	uint64_t size;
+};
+
+/* Bytes on their way to a guest: one producer (the console, CPU 0), one consumer (the partition). */
+#define INPUT_SIZE 256
+struct input_queue {
+	_Atomic uint32_t head; /* producer */
+	_Atomic uint32_t tail; /* consumer */
+	uint8_t byte[INPUT_SIZE];
+};
+
+/* A partition's output on its way to the screen and serial line: assembled to lines by hv/console. */
+#define CONSOLE_LINE_SIZE 256
+struct console_line {
+	uint32_t length;
+	char text[CONSOLE_LINE_SIZE];
+	uint64_t last_tsc;     /* when the last byte came */
+	uint64_t bytes, lines; /* statistics */
+};
+
+struct partition {
+	uint32_t id; /* index in the config, from 0; the user sees id + 1 */
+	const struct partition_config *config;
+	_Atomic uint32_t state;          /* enum partition_state */
+	_Atomic uint32_t order;          /* enum partition_order being carried out */
+	uint32_t end;                    /* enum partition_end */
+	char end_reason[96];             /* one line, for list and summary */
+	uint32_t restarts;
+	uint64_t start_tsc, end_tsc;
+	struct spinlock lifecycle_lock;
+
+	uint32_t vcpu_count;
+	struct vcpu_shared *vcpu;        /* [vcpu_count] */
+
+	struct page_map guest_map;       /* EPT or NPT */
+	struct page_map window;          /* host tables below GUEST_WINDOW and MODULE_WINDOW, shared by its CPUs */
+	uint32_t extent_count;
+	struct memory_extent extent[PARTITION_EXTENTS]; /* sorted by GPA */
+	uint64_t module_size;            /* bytes of the image at MODULE_WINDOW */
+
+	struct spinlock device_lock;     /* devices the partition's vCPUs share */
+	struct full_devices *devices;    /* full; NULL in para */
+
+	struct input_queue input;
+	struct console_line console;
+	uint64_t console_ring_gpa;       /* para; 0: none */
+	struct bh_console_ring *console_ring; /* in the guest window: only this partition's CPUs */
+};
+
+extern struct partition *partitions; /* [partition_count], in the pool */
+extern uint32_t partition_count;
+
+/* Guest memory, from a CPU of the partition. */
+bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size);
+/* A pointer into the guest window, or NULL unless all of it is the partition's memory. Contiguous across extents. */
+void *partition_memory(const struct partition *partition, gpa_t address, uint64_t size);
+/* Copy once, then check, then use. false: not all of it is the partition's memory, nothing copied. */
+bool partition_read(const struct partition *partition, gpa_t from, void *to, size_t size) MUST_CHECK;
+bool partition_write(const struct partition *partition, gpa_t to, const void *from, size_t size) MUST_CHECK;
+
+/* Posts an order from any CPU. ERR_BUSY while another one is under way, ERR_INVALID where the state does not allow it. */
+enum status partition_command(struct partition *partition, enum partition_order order, const char *reason);
+
+/*
+ * A guest did what cannot be served: reports it in full (reason, registers, last exits), then stops or restarts the
+ * partition by its policy. The vCPU must leave its run loop afterwards (return EXIT_LEAVE).
+ */
+void partition_fault(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* "alpha" */
+static inline const char *partition_name(const struct partition *partition)
+{
+	return partition->config->name;
+}
+const char *partition_state_name(const struct partition *partition);
