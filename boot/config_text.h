@@ -1,5 +1,6 @@
 /*
- * Pieces of text for the config parser: spans that point into the file, what is plain text, what resembles what.
+ * Pieces of text for the config parser: spans that point into the file, what is plain text, what resembles
+ * what.
  */
 #pragma once
 
@@ -13,7 +14,7 @@ struct span {
 };
 
 /* For "%.*s": at most SPAN_SHOWN bytes of a span, so that a message stays a line. */
-#define SPAN_SHOWN      48
+#define SPAN_SHOWN	48
 #define SPAN_ARGS(span) (int)((span).size < SPAN_SHOWN ? (span).size : SPAN_SHOWN), (span).start
 
 struct span span_from(struct span span, size_t offset);
@@ -39,5 +40,6 @@ size_t text_first_flaw(struct span span);
 /* Number of characters (not bytes) in a span of UTF-8. */
 size_t text_characters(struct span span);
 
-/* Whether a person who wrote `found` may have meant `word`: other case, cut short, or one or two letters off. */
+/* Whether a person who wrote `found` may have meant `word`: other case, cut short, or one or two letters off.
+ */
 bool text_resembles(struct span found, const char *word);

@@ -109,7 +109,8 @@ size_t format_text_list(char *out, size_t size, const char *pattern, va_list arg
 		case 'u':
 		case 'x':
 			put_number(&sink, &directive,
-				   directive.is_long ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
+				   directive.is_long ? va_arg(arguments, unsigned long)
+						     : va_arg(arguments, unsigned),
 				   directive.kind == 'x' ? 16 : 10);
 			break;
 		case '\0': pattern--; break;

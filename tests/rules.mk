@@ -2,9 +2,9 @@
 # FUZZ_X line; nothing else is needed. All of it is built for the host with the address and undefined-behaviour
 # sanitizers. `make unit TEST=X` runs one.
 
-UNIT_config := boot/config.c
+UNIT_config := boot/config.c boot/config_values.c boot/config_text.c boot/format.c
 
-FUZZ_config := boot/config.c
+FUZZ_config := $(UNIT_config)
 
 # --- how they are built -------------------------------------------------------------------------------------------
 
