@@ -47,6 +47,8 @@ enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool 
 
 /* HLT: returns when there is something to do. EXIT_NEXT: woken; EXIT_LEAVE_NEXT: has to leave. */
 enum exit_action exit_hlt(struct vcpu *vcpu);
+/* The same for CPU_SUSPEND: with `masked_wakes` a due event ends the wait even while IF = 0. */
+enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes);
 
 /* XSETBV with index ECX, value EDX:EAX: validated, then written (the guest's XCR0 stays in the CPU). CPL was checked. */
 enum exit_action exit_xsetbv(struct vcpu *vcpu);

@@ -9,6 +9,7 @@
 
 struct image_target {
 	uint64_t memory_size;                       /* GPA 0 .. memory_size is RAM, zeroed */
+	uint64_t high_memory_size;                  /* full: RAM from 4 GiB on */
 	void *context;
 	void *(*reach)(void *context, gpa_t address, uint64_t size); /* NULL: not memory */
 };
@@ -21,9 +22,15 @@ struct image_request {
 	uint32_t vcpu_count, partition_id, tsc_khz;
 };
 
+struct image_result {
+	struct vcpu_start start; /* of vCPU 0 */
+	uint64_t stolen_time;    /* para: GPA of one struct pv_stolen_time for each vCPU, PV_TIME_STRIDE apart */
+};
+#define PV_TIME_STRIDE 64
+
 #define IMAGE_MESSAGE 128
-/* Loads and tells how to start vCPU 0. On error *message says what was found and what was expected. */
+/* Loads, and tells how to start vCPU 0. On error *message says what was found and what was expected. */
 enum status image_load_multiboot(const struct image_request *request, const struct image_target *target,
-				 struct vcpu_start *start, char message[IMAGE_MESSAGE]) MUST_CHECK;
+				 struct image_result *result, char message[IMAGE_MESSAGE]) MUST_CHECK;
 enum status image_load_para(const struct image_request *request, const struct image_target *target,
-			    struct vcpu_start *start, char message[IMAGE_MESSAGE]) MUST_CHECK;
+			    struct image_result *result, char message[IMAGE_MESSAGE]) MUST_CHECK;

@@ -62,10 +62,15 @@ struct partition {
 	struct vcpu_shared *vcpu;        /* [vcpu_count] */
 
 	struct page_map guest_map;       /* EPT or NPT */
+	uint64_t memory_low, memory_high; /* bytes from GPA 0; full: bytes from 4 GiB */
 	struct page_map window;          /* host tables below GUEST_WINDOW and MODULE_WINDOW, shared by its CPUs */
 	uint32_t extent_count;
 	struct memory_extent extent[PARTITION_EXTENTS]; /* sorted by GPA */
 	uint64_t module_size;            /* bytes of the image at MODULE_WINDOW */
+
+	uint64_t boot_cr3;               /* para: the tables every vCPU starts on */
+	uint64_t stolen_time_gpa;        /* para: PV time records, PV_TIME_STRIDE apart */
+	char refused[96];                /* why it can never start on this machine; empty: it can */
 
 	struct spinlock device_lock;     /* devices the partition's vCPUs share */
 	struct full_devices *devices;    /* full; NULL in para */
@@ -102,3 +107,11 @@ static inline const char *partition_name(const struct partition *partition)
 	return partition->config->name;
 }
 const char *partition_state_name(const struct partition *partition);
+
+struct boot_info;
+/* Boot CPU, all CPUs ready: builds every partition of the config. Refuses, with figures, what does not add up: all of it. */
+enum status partitions_create(const struct boot_info *boot) MUST_CHECK;
+
+/* lifecycle.c */
+void partition_check_alive(struct partition *partition); /* all vCPUs off, or halted for good: a fault */
+NORETURN void cpu_main(void);                            /* what every CPU does after bring-up */

@@ -126,7 +126,7 @@ struct pv_stolen_time {
 #define VENDOR_IPI              0xC6000002u /* x1 target vCPU, x2 event number 0..63 */
 #define VENDOR_DEADLINE         0xC6000003u /* x1 absolute TSC value that raises BH_EVENT_TIMER; 0 disarms */
 #define VENDOR_CONSOLE_RING     0xC6000004u /* x1 GPA of struct bh_console_ring */
-#define VENDOR_CONSOLE_KICK     0xC6000005u /* tells that `out` has bytes and `out_waiting` was set */
+#define VENDOR_CONSOLE_KICK     0xC6000005u /* tells that `out` has bytes: after kick_wanted was seen set */
 #define VENDOR_CLOCK_PAGE       0xC6000006u /* x1 GPA of struct bh_clock_page */
 
 /* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest. */
@@ -135,9 +135,10 @@ struct pv_stolen_time {
 #define BH_EVENT_CONSOLE_SPACE  61
 
 /*
- * One page for each vCPU. The upcall vector is delivered as an external interrupt as long as (pending & ~mask) is not
- * zero and IF = 1: level-triggered, so the handler clears the bits it takes (an atomic exchange or AND) before IRET.
- * There is no end-of-interrupt call. A guest that unmasks looks at `pending` itself first.
+ * One page for each vCPU. After an event was raised, and (pending & ~mask) is not zero, the upcall vector is delivered as
+ * an external interrupt as soon as IF = 1. One upcall stands for all events raised until it is delivered, so the handler
+ * takes every unmasked bit (an atomic exchange or AND) before IRET. There is no end-of-interrupt call. A guest that unmasks
+ * looks at `pending` itself first. HLT and CPU_SUSPEND do not sleep while (pending & ~mask) is not zero.
  */
 struct bh_event_page {
 	uint64_t pending;    /* set by the hypervisor and by senders, cleared by the guest: always atomically */
@@ -156,8 +157,9 @@ struct bh_clock_page {
 
 /*
  * Console ring: one page. Positions count bytes for ever and are used modulo the size (a power of two). The guest
- * writes out[] then out_head; the hypervisor reads out at its own pace, without any call in the steady state: it looks
- * at the ring on its console tick (every 10 ms) and at a kick. `in` is the other way round: BH_EVENT_CONSOLE_INPUT.
+ * writes out[], then out_head, then looks at kick_wanted (a full barrier between): if 1, it calls VENDOR_CONSOLE_KICK. The
+ * hypervisor reads `out` every 10 ms while bytes flow, so a steady flow needs no call; when it finds the ring empty it
+ * sets kick_wanted, looks once more, and stops polling. `in` is the other way round: BH_EVENT_CONSOLE_INPUT.
  */
 #define BH_RING_OUT_SIZE 2048u
 #define BH_RING_IN_SIZE  1024u
@@ -167,7 +169,8 @@ struct bh_console_ring {
 	uint32_t in_head;     /* hypervisor writes */
 	uint32_t in_tail;     /* guest writes */
 	uint32_t out_waiting; /* guest sets to 1 to ask for BH_EVENT_CONSOLE_SPACE when out drains */
-	uint32_t reserved[11];
+	uint32_t kick_wanted; /* hypervisor sets to 1: it sleeps, the next write needs a kick */
+	uint32_t reserved[10];
 	uint8_t out[BH_RING_OUT_SIZE];
 	uint8_t in[BH_RING_IN_SIZE];
 };
