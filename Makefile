@@ -11,6 +11,7 @@ WARN   := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prot
 .SUFFIXES:
 
 include hv/rules.mk
+include drivers/rules.mk
 include boot/rules.mk
 include guests/rules.mk
 include tools/rules.mk

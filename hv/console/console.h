@@ -9,11 +9,12 @@
 #pragma once
 
 #include "hv/core/partition.h"
+#include "hv/lib/log.h"
 
 /* From the first instruction on: serial port, screen, memory log. Output is synchronous until console_start(). */
 struct boot_info;
 void console_early(const struct boot_info *boot);
-/* After all CPUs run: output through the ring, input is polled. */
+/* After all CPUs run and partitions exist, on CPU 0: output through the ring, input is polled. */
 void console_start(void);
 /* Panic and power-off: back to synchronous output; what is in the ring goes first. Breaks the lock if need be. */
 void console_synchronous(void);
@@ -24,8 +25,22 @@ void console_write(struct partition *partition, const uint8_t *bytes, size_t cou
 
 /* The console tick of CPU 0: drains output, reads input, flushes unfinished lines, runs the monitor. */
 void console_tick(void);
-/* Lines of the hypervisor's memory log. */
+/* Shows the lines of the hypervisor's memory log, at the pace of the line. */
 void console_show_log(void);
+
+/* One line of the hypervisor's own, without level, time stamp or place in the memory log: answers of the monitor. */
+void console_print(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* The last lines before power-off: how each partition ended, run time, exits, lines. Output is synchronous from here on. */
+void console_summary(void);
+
+/* log.c hands a finished line on: one output line of `level`'s colour. */
+void console_own_line(enum log_level level, const char *text, size_t length);
+
+/* The keyboard belongs to the monitor (0) or to partition `owner`, counted from 1. false: there is no such partition. */
+bool console_give_keyboard(uint32_t owner);
+uint32_t console_keyboard(void);
+void console_key_help(void);
 
 /* hv/console/monitor.c: one typed line, or an order of the console keys. */
 void monitor_execute(const char *line);
