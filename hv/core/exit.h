@@ -53,6 +53,10 @@ enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes);
 /* XSETBV with index ECX, value EDX:EAX: validated, then written (the guest's XCR0 stays in the CPU). CPL was checked. */
 enum exit_action exit_xsetbv(struct vcpu *vcpu);
 
+/* MOV from and to CR8: the task priority. Full: bits 7:4 of the local APIC's TPR; para: a register of no effect, reads 0. */
+uint64_t exit_cr8_read(struct vcpu *vcpu);
+enum exit_action exit_cr8_write(struct vcpu *vcpu, uint64_t value); /* EXIT_GP: a bit above 3 is set */
+
 /* Triple fault, VM-entry failure, anything without a handler: report and end. Always EXIT_LEAVE. */
 enum exit_action exit_fault(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
 
