@@ -83,6 +83,7 @@ struct partition {
 
 extern struct partition *partitions; /* [partition_count], in the pool */
 extern uint32_t partition_count;
+extern const struct config *machine_config; /* the hypervisor's own copy, set before partitions_create() */
 
 /* Guest memory, from a CPU of the partition. */
 bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size);

@@ -72,6 +72,8 @@ enum vcpu_state {
 	VCPU_ON        /* runs, or is halted */
 };
 
+enum vcpu_halt { NOT_HALTED, HALTED, HALTED_FOR_GOOD /* IF = 0: only NMI, INIT or an order can end it */ };
+
 /* The state a vCPU starts in. */
 struct vcpu_start {
 	enum {
@@ -87,7 +89,7 @@ struct vcpu_start {
 struct vcpu_shared {
 	_Atomic uint32_t requests;
 	_Atomic uint32_t state;           /* enum vcpu_state */
-	_Atomic uint32_t halted;          /* 1 while it waits in HLT; 2: with IF = 0 */
+	_Atomic uint32_t halted;          /* enum vcpu_halt */
 	uint32_t cpu;                     /* index of the physical CPU */
 	uint32_t index;                   /* vCPU index in its partition, its APIC id */
 	_Atomic uint32_t parked;          /* 1: out of the guest for partition->command */

@@ -1,0 +1,544 @@
+/*
+ * The life of partitions and vCPUs. Every CPU spends its whole life in cpu_main(): it carries out orders, runs its vCPU, or
+ * sleeps. An order (start, stop, reset ...) is posted by anyone; all vCPUs of the partition leave the guest and park; then
+ * the CPU of vCPU 0 scrubs, loads and starts. No CPU ever waits for another one with its interrupts off.
+ */
+#include <bulkhead/abi.h>
+
+#include "arch/x86/apic.h"
+#include "arch/x86/clock.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/machine.h"
+#include "hv/call/call.h"
+#include "hv/console/console.h"
+#include "hv/core/exit.h"
+#include "hv/core/image.h"
+#include "hv/core/partition.h"
+#include "hv/core/virt.h"
+#include "hv/device/full.h"
+#include "hv/lib/log.h"
+#include "hv/lib/string.h"
+
+static void serve_requests_while_busy(struct vcpu *vcpu);
+
+/*
+ * Orders
+ */
+
+static bool order_allowed(const struct partition *partition, enum partition_order order)
+{
+	bool off = atomic_load(&partition->state) == PARTITION_OFF;
+
+	return order == ORDER_START ? off && !partition->refused[0] : !off;
+}
+
+enum status partition_command(struct partition *partition, enum partition_order order, const char *reason)
+{
+	enum status status = OK;
+
+	spin_lock(&partition->lifecycle_lock);
+	if (atomic_load(&partition->order) != ORDER_NONE)
+		status = ERR_BUSY;
+	else if (!order_allowed(partition, order))
+		status = ERR_INVALID;
+	else {
+		string_copy(partition->end_reason, reason, sizeof(partition->end_reason));
+		atomic_store(&partition->order, order);
+	}
+	spin_unlock(&partition->lifecycle_lock);
+	for (uint32_t i = 0; !status && i < partition->vcpu_count; i++)
+		vcpu_request(&partition->vcpu[i], REQUEST_LIFECYCLE);
+	return status;
+}
+
+static bool all_parked(const struct partition *partition)
+{
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		if (!atomic_load(&partition->vcpu[i].parked))
+			return false;
+	return true;
+}
+
+/* Zeroes the partition's memory, piece by piece, so that CPU 0 goes on serving the console meanwhile. */
+static void scrub(struct vcpu *vcpu)
+{
+	const struct partition *partition = vcpu->partition;
+
+	for (uint32_t i = 0; i < partition->extent_count; i++) {
+		const struct memory_extent *extent = &partition->extent[i];
+
+		for (uint64_t done = 0; done < extent->size; done += LARGE_PAGE_SIZE) {
+			void *piece = (void *)(GUEST_WINDOW + extent->gpa.value + done);
+
+			memset(piece, 0, MIN(extent->size - done, LARGE_PAGE_SIZE));
+			serve_requests_while_busy(vcpu);
+		}
+	}
+}
+
+static void *reach_memory(void *context, gpa_t address, uint64_t size)
+{
+	return partition_memory(context, address, size);
+}
+
+static enum status load_image(struct partition *partition, struct image_result *result, char message[IMAGE_MESSAGE])
+{
+	const struct partition_config *config = partition->config;
+	struct image_target target = {.memory_size = partition->memory_low,
+				      .high_memory_size = partition->memory_high,
+				      .context = partition,
+				      .reach = reach_memory};
+	struct image_request request = {.file = (const uint8_t *)MODULE_WINDOW,
+					.size = partition->module_size,
+					.cmdline = config->cmdline,
+					.name = config->name,
+					.vcpu_count = partition->vcpu_count,
+					.partition_id = partition->id + 1,
+					.tsc_khz = tsc_khz};
+
+	return config->mode == MODE_FULL ? image_load_multiboot(&request, &target, result, message)
+					 : image_load_para(&request, &target, result, message);
+}
+
+/* Nothing of a former life stays: devices, shared pages, posted interrupts, timers. On the vCPU's own CPU. */
+static void reset_private_state(struct vcpu *vcpu)
+{
+	struct vcpu_shared *shared = vcpu->shared;
+
+	for (unsigned kind = 0; kind < TIMERS; kind++)
+		if (kind != TIMER_CONSOLE || this_cpu->index != 0)
+			vcpu_set_timer(vcpu, kind, TIMER_NEVER);
+	for (unsigned i = 0; i < ARRAY_SIZE(shared->interrupts); i++)
+		atomic_store(&shared->interrupts[i], 0);
+	atomic_store(&shared->events, 0);
+	atomic_store(&shared->halted, 0);
+	vcpu->trace_count = 0;
+	if (vcpu->lapic)
+		full_vcpu_reset(vcpu);
+	else
+		vendor_vcpu_reset(vcpu);
+}
+
+static void begin(struct vcpu *vcpu)
+{
+	struct partition *partition = vcpu->partition;
+	char message[IMAGE_MESSAGE];
+	struct image_result result;
+	enum status status;
+
+	atomic_store(&partition->state, PARTITION_STARTING);
+	scrub(vcpu);
+	atomic_store(&partition->input.tail, atomic_load(&partition->input.head));
+	status = load_image(partition, &result, message);
+	if (status) {
+		log_error("partition %s: image %s: %s", partition_name(partition), partition->config->image, message);
+		string_copy(partition->end_reason, message, sizeof(partition->end_reason));
+		partition->end = END_FAULT;
+		atomic_store(&partition->state, PARTITION_OFF);
+		return;
+	}
+	partition->boot_cr3 = result.start.cr3;
+	partition->stolen_time_gpa = result.stolen_time;
+	if (partition->devices)
+		full_devices_reset(partition);
+	vcpu->shared->start = result.start;
+	partition->start_tsc = rdtsc();
+	atomic_store(&vcpu->shared->state, VCPU_STARTING);
+	atomic_store(&partition->state, PARTITION_RUNNING);
+}
+
+static void finish(struct vcpu *vcpu, enum partition_end end)
+{
+	struct partition *partition = vcpu->partition;
+
+	partition->end = end;
+	partition->end_tsc = rdtsc();
+	scrub(vcpu);
+	log_info("partition %s is off: %s", partition_name(partition), partition->end_reason);
+	atomic_store(&partition->state, PARTITION_OFF);
+}
+
+static void restart_or_finish(struct vcpu *vcpu)
+{
+	struct partition *partition = vcpu->partition;
+	const struct partition_config *config = partition->config;
+
+	if (config->on_fault == ON_FAULT_RESTART && partition->restarts < config->max_restarts) {
+		partition->restarts++;
+		log_warn("partition %s restarts (%u of %u)", config->name, partition->restarts, config->max_restarts);
+		begin(vcpu);
+		return;
+	}
+	if (config->on_fault == ON_FAULT_RESTART)
+		log_warn("partition %s has used up its %u restarts", config->name, config->max_restarts);
+	finish(vcpu, END_FAULT);
+}
+
+/* All ended by themselves, and the config says so: the summary, then off. A partition the user stopped keeps it running. */
+static void power_off_when_done(void)
+{
+	static atomic_flag begun = ATOMIC_FLAG_INIT;
+	bool any = false;
+
+	for (uint32_t i = 0; i < partition_count; i++) {
+		struct partition *partition = &partitions[i];
+
+		if (atomic_load(&partition->state) != PARTITION_OFF || partition->end == END_STOPPED ||
+		    atomic_load(&partition->order) != ORDER_NONE)
+			return;
+		any |= partition->end != END_NEVER_STARTED;
+	}
+	if (!any || !machine_config->poweroff_when_done || atomic_flag_test_and_set(&begun))
+		return;
+	console_synchronous();
+	console_summary();
+	machine_power_off();
+}
+
+/* On the CPU of vCPU 0, with every vCPU of the partition out of the guest. */
+static void carry_out(struct vcpu *vcpu)
+{
+	struct partition *partition = vcpu->partition;
+	enum partition_order order = atomic_load(&partition->order);
+
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		atomic_store(&partition->vcpu[i].state, VCPU_OFF);
+	switch (order) {
+	case ORDER_START:
+		partition->restarts = 0;
+		begin(vcpu);
+		break;
+	case ORDER_RESET:
+		log_info("partition %s resets: %s", partition_name(partition), partition->end_reason);
+		begin(vcpu);
+		break;
+	case ORDER_FAULT: restart_or_finish(vcpu); break;
+	case ORDER_OFF:   finish(vcpu, END_SYSTEM_OFF); break;
+	default:          finish(vcpu, END_STOPPED); break;
+	}
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		atomic_store(&partition->vcpu[i].parked, 0);
+	atomic_store(&partition->order, ORDER_NONE);
+	for (uint32_t i = 1; i < partition->vcpu_count; i++)
+		vcpu_request(&partition->vcpu[i], REQUEST_LIFECYCLE);
+	power_off_when_done();
+}
+
+static void follow_order(struct vcpu *vcpu)
+{
+	struct partition *partition = vcpu->partition;
+	struct vcpu_shared *shared = vcpu->shared;
+
+	if (!atomic_load(&shared->parked)) {
+		reset_private_state(vcpu);
+		atomic_store(&shared->parked, 1);
+		if (shared->index != 0)
+			vcpu_request(&partition->vcpu[0], REQUEST_LIFECYCLE);
+	}
+	if (shared->index == 0 && all_parked(partition))
+		carry_out(vcpu);
+}
+
+/*
+ * Starting and ending single vCPUs (full: INIT and SIPI; PSCI stands in hv/call)
+ */
+
+void vcpu_send_init(struct partition *partition, uint32_t target)
+{
+	struct vcpu_shared *shared;
+
+	if (target >= partition->vcpu_count)
+		return;
+	if (target == 0) {
+		/* On a PC the boot CPU would go back to the firmware. */
+		(void)partition_command(partition, ORDER_RESET, "INIT to the boot CPU");
+		return;
+	}
+	shared = &partition->vcpu[target];
+	atomic_store(&shared->state, VCPU_OFF);
+	vcpu_request(shared, REQUEST_INIT);
+}
+
+void vcpu_send_startup(struct partition *partition, uint32_t target, uint8_t vector)
+{
+	uint32_t off = VCPU_OFF;
+	struct vcpu_shared *shared;
+
+	if (target >= partition->vcpu_count)
+		return;
+	shared = &partition->vcpu[target];
+	/* A second start-up IPI finds the CPU running, and is ignored as on hardware. */
+	if (atomic_load(&shared->state) != VCPU_OFF)
+		return;
+	shared->start = (struct vcpu_start){.kind = START_REAL, .entry = vector};
+	if (atomic_compare_exchange_strong(&shared->state, &off, VCPU_STARTING))
+		vcpu_request(shared, REQUEST_START);
+}
+
+void vcpu_send_nmi(struct partition *partition, uint32_t target)
+{
+	if (target < partition->vcpu_count)
+		vcpu_request(&partition->vcpu[target], REQUEST_NMI);
+}
+
+void partition_check_alive(struct partition *partition)
+{
+	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
+		struct vcpu_shared *shared = &partition->vcpu[i];
+
+		if (atomic_load(&shared->state) != VCPU_OFF && atomic_load(&shared->halted) != HALTED_FOR_GOOD)
+			return;
+	}
+	if (atomic_load(&partition->order) == ORDER_NONE)
+		partition_fault(this_vcpu, "all its CPUs are off or halted with interrupts off");
+}
+
+/*
+ * Requests
+ */
+
+void vcpu_request(struct vcpu_shared *target, uint32_t requests)
+{
+	uint32_t before = atomic_fetch_or(&target->requests, requests);
+
+	/* Bits that were set already have been kicked for, and are looked at before the next entry. */
+	if ((before & requests) != requests && target->cpu != this_cpu->index)
+		apic_send(cpus[target->cpu].apic_id, VECTOR_KICK);
+}
+
+static void rearm_host_timer(struct vcpu *vcpu)
+{
+	uint64_t next = TIMER_NEVER;
+
+	for (unsigned kind = 0; kind < TIMERS; kind++)
+		next = MIN(next, vcpu->timer[kind]);
+	if (next == TIMER_NEVER && vcpu->host_timer == TIMER_NEVER)
+		return;
+	vcpu->host_timer = next;
+	host_timer_arm(next);
+}
+
+/* A later deadline than the armed one needs no write: the timer fires early once, and is armed anew then. */
+void vcpu_set_timer(struct vcpu *vcpu, enum timer_kind kind, uint64_t deadline)
+{
+	vcpu->timer[kind] = deadline;
+	if (deadline < vcpu->host_timer) {
+		vcpu->host_timer = deadline;
+		host_timer_arm(deadline);
+	}
+}
+
+static void console_timer(struct vcpu *vcpu)
+{
+	if (vcpu->partition && vcpu->partition->console_ring && vcpu->shared->index == 0)
+		vendor_console_poll(vcpu);
+	if (this_cpu->index == 0)
+		console_tick();
+}
+
+static void run_timers(struct vcpu *vcpu)
+{
+	uint64_t now = rdtsc();
+
+	for (unsigned kind = 0; kind < TIMERS; kind++) {
+		if (vcpu->timer[kind] > now)
+			continue;
+		vcpu->timer[kind] = TIMER_NEVER;
+		switch (kind) {
+		case TIMER_DEADLINE: vendor_timer(vcpu); break;
+		case TIMER_CONSOLE:  console_timer(vcpu); break;
+		default:             full_timer(vcpu, kind); break;
+		}
+	}
+	rearm_host_timer(vcpu);
+}
+
+static void fetch_console_input(struct vcpu *vcpu)
+{
+	if (!vcpu->partition || vcpu->shared->index != 0)
+		return;
+	if (vcpu->partition->devices)
+		full_console_input(vcpu);
+	else
+		vendor_console_input(vcpu);
+}
+
+/* What does not touch the guest's registers, and may be done at any time on this CPU. */
+static void serve(struct vcpu *vcpu, uint32_t requests)
+{
+	if (requests & REQUEST_TIMER)
+		run_timers(vcpu);
+	if (requests & REQUEST_CONSOLE) {
+		fetch_console_input(vcpu);
+		if (this_cpu->index == 0)
+			console_tick();
+	}
+	if (requests & REQUEST_INIT)
+		reset_private_state(vcpu);
+}
+
+/* In long work of the hypervisor itself: timers and console only, everything else stays pending. */
+static void serve_requests_while_busy(struct vcpu *vcpu)
+{
+	const uint32_t now = REQUEST_TIMER | REQUEST_CONSOLE;
+	uint32_t requests;
+
+	if (this_cpu->index != 0)
+		return;
+	cpu_interrupt_window();
+	requests = atomic_fetch_and(&vcpu->shared->requests, ~now) & now;
+	serve(vcpu, requests);
+}
+
+static bool may_run(const struct vcpu *vcpu)
+{
+	return atomic_load(&vcpu->shared->state) == VCPU_ON && atomic_load(&vcpu->partition->order) == ORDER_NONE;
+}
+
+static void offer_events(struct vcpu *vcpu, uint32_t requests)
+{
+	if (requests & REQUEST_NMI)
+		virt->inject_nmi(vcpu);
+	vcpu_offer_interrupt(vcpu);
+}
+
+bool vcpu_service(struct vcpu *vcpu)
+{
+	uint32_t requests, all = 0;
+
+	while ((requests = atomic_exchange(&vcpu->shared->requests, 0)) != 0) {
+		all |= requests;
+		serve(vcpu, requests);
+	}
+	if (!may_run(vcpu))
+		return false;
+	offer_events(vcpu, all);
+	return true;
+}
+
+/*
+ * Waiting
+ */
+
+static bool interrupt_due(struct vcpu *vcpu)
+{
+	return vcpu->lapic ? full_peek_interrupt(vcpu) >= 0 : events_due(vcpu);
+}
+
+static void sleep_until_request(struct vcpu *vcpu, uint32_t halted)
+{
+	struct vcpu_shared *shared = vcpu->shared;
+
+	atomic_store(&shared->halted, halted);
+	if (halted == HALTED_FOR_GOOD)
+		partition_check_alive(vcpu->partition);
+	while (atomic_load(&shared->requests) == 0)
+		cpu_wait_for_interrupt();
+	atomic_store(&shared->halted, 0);
+}
+
+enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes)
+{
+	bool enabled = masked_wakes || (virt->get_register(vcpu, VIRT_RFLAGS) & RFLAGS_IF);
+	struct vcpu_shared *shared = vcpu->shared;
+
+	for (;;) {
+		/* An NMI stays requested: vcpu_service() injects it on the way back into the guest. */
+		uint32_t requests = atomic_fetch_and(&shared->requests, REQUEST_NMI);
+
+		serve(vcpu, requests);
+		if (!may_run(vcpu))
+			return EXIT_LEAVE_NEXT;
+		if (requests & REQUEST_NMI)
+			return EXIT_NEXT;
+		if (enabled && interrupt_due(vcpu)) {
+			atomic_fetch_or(&shared->requests, REQUEST_INTERRUPT);
+			return EXIT_NEXT;
+		}
+		sleep_until_request(vcpu, enabled ? HALTED : HALTED_FOR_GOOD);
+	}
+}
+
+enum exit_action exit_hlt(struct vcpu *vcpu)
+{
+	return vcpu_wait(vcpu, false);
+}
+
+/*
+ * A CPU's life
+ */
+
+static struct partition *find_partition(const struct vcpu_shared *shared)
+{
+	for (uint32_t i = 0; i < partition_count; i++) {
+		struct partition *partition = &partitions[i];
+
+		if (shared >= partition->vcpu && shared < partition->vcpu + partition->vcpu_count)
+			return partition;
+	}
+	return NULL;
+}
+
+static void adopt_vcpu(struct vcpu *vcpu)
+{
+	/* CPU 0 keeps the console even when no partition uses it. */
+	static struct vcpu_shared console_only;
+	struct partition *partition;
+	enum status status;
+
+	vcpu->shared = cpus[this_cpu->index].vcpu ? cpus[this_cpu->index].vcpu : &console_only;
+	for (unsigned kind = 0; kind < TIMERS; kind++)
+		vcpu->timer[kind] = TIMER_NEVER;
+	vcpu->host_timer = TIMER_NEVER;
+	partition = find_partition(vcpu->shared);
+	vcpu->partition = partition;
+	if (!partition || partition->refused[0])
+		return;
+	/* The pool was sized for this, and the CPU was probed: failing here is our own mistake. */
+	status = virt->vcpu_create(vcpu);
+	if (!status && partition->devices)
+		status = lapic_create(vcpu);
+	if (status)
+		panic("cannot build vCPU %u of partition %s: %s", vcpu->shared->index, partition_name(partition),
+		      status_name(status));
+}
+
+static void start_vcpu(struct vcpu *vcpu)
+{
+	uint32_t starting = VCPU_STARTING;
+
+	reset_private_state(vcpu);
+	virt->vcpu_reset(vcpu, &vcpu->shared->start);
+	atomic_compare_exchange_strong(&vcpu->shared->state, &starting, VCPU_ON);
+}
+
+static void live(struct vcpu *vcpu)
+{
+	if (vcpu->partition && atomic_load(&vcpu->partition->order) != ORDER_NONE)
+		follow_order(vcpu);
+	if (vcpu->partition && atomic_load(&vcpu->shared->state) == VCPU_STARTING)
+		start_vcpu(vcpu);
+	if (vcpu->partition && may_run(vcpu)) {
+		virt->vcpu_run(vcpu);
+		return;
+	}
+	while (atomic_load(&vcpu->shared->requests) == 0)
+		cpu_wait_for_interrupt();
+	serve(vcpu, atomic_exchange(&vcpu->shared->requests, 0));
+}
+
+void cpu_main(void)
+{
+	struct vcpu *vcpu = this_vcpu;
+
+	if (this_cpu->index != 0 && !cpus[this_cpu->index].vcpu)
+		for (;;)
+			cpu_wait_for_interrupt();
+	adopt_vcpu(vcpu);
+	if (this_cpu->index == 0)
+		vcpu_set_timer(vcpu, TIMER_CONSOLE, rdtsc());
+	if (vcpu->partition && vcpu->shared->index == 0 && vcpu->partition->config->autostart)
+		(void)partition_command(vcpu->partition, ORDER_START, "autostart"); /* refused ones stay off */
+	for (;;)
+		live(vcpu);
+}
