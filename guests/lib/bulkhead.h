@@ -1,0 +1,162 @@
+/*
+ * libbulkhead: all a paravirtualised guest needs to live on Bulkhead. Link it, write bh_main(), done;
+ * guests/hello shows the smallest one.
+ *
+ * The library brings the entry point, a stack of 8 KiB for each CPU, segment and interrupt tables, and before
+ * bh_main() it has checked that this is Bulkhead, chosen VMCALL or VMMCALL, and registered event page, clock
+ * page and console ring. Addresses are physical and virtual at once: memory is identity-mapped from 0 to
+ * bh_start.memory_size.
+ *
+ * Results: 0 or more is success; negative values are the codes of the call's family in <bulkhead/abi.h>
+ * (PSCI_…, SMCCC_…, TRNG_…). Functions are for any CPU with interrupts on, unless they say otherwise; the
+ * console belongs to one CPU at a time.
+ *
+ * Sources: Arm DEN0028 (SMCCC), DEN0022 (PSCI), DEN0098 (TRNG), DEN0057 (PV time); the vendor calls are
+ * Bulkhead's own.
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <bulkhead/abi.h>
+
+#define BH_MAX_CPUS	 32 /* stacks and event pages there are; further vCPUs cannot be started */
+#define BH_UPCALL_VECTOR 48
+
+/*
+ * Yours. Runs on vCPU 0 with interrupts on; returning from it powers the partition off.
+ * `start` is the record the hypervisor left in memory, valid for ever.
+ */
+void bh_main(const struct bh_start *start);
+
+/* ---- Raw calls ---- */
+
+/*
+ * One call with up to five arguments; x0 comes back as the hypervisor left it in RAX. A 32-bit call's
+ * negative result is zero-extended, so cast to int32_t before comparing.
+ */
+uint64_t bh_call(uint32_t function, uint64_t x1, uint64_t x2, uint64_t x3, uint64_t x4, uint64_t x5);
+
+/* One call with all registers: x[0] holds the function identifier, afterwards x[0] to x[7] hold what came
+ * back. */
+void bh_call_registers(uint64_t x[8]);
+
+/* ---- Discovery ---- */
+
+struct bh_identity {
+	uint32_t abi_revision; /* major << 16 | minor, from CPUID */
+	uint32_t partition_id;
+	uint32_t vcpu;		/* index of the CPU that asks */
+	uint32_t smccc_version; /* major << 16 | minor */
+	uint32_t psci_version;
+	uint32_t vendor_major, vendor_minor;
+	uint32_t uid[4];	  /* BH_UID_0 to BH_UID_3, or this is not Bulkhead */
+	uint32_t vendor_calls[4]; /* bit n: the vendor call number n is there */
+};
+
+/* False when the CPUID signature is not Bulkhead's: then nothing else here may be called. */
+bool bh_identify(struct bh_identity *identity);
+
+/* 0 when the hypervisor knows this function (Arch, TRNG, PV time …), SMCCC_NOT_SUPPORTED when not. */
+int bh_arch_feature(uint32_t function);
+
+/* 0 or a feature word when this PSCI function is there, PSCI_NOT_SUPPORTED when not. */
+int bh_psci_feature(uint32_t function);
+
+/* ---- Life of the partition and its CPUs (PSCI) ---- */
+
+/* The vCPU that asks. Costs no call. */
+uint32_t bh_cpu(void);
+
+/*
+ * Starts vCPU `cpu` in entry(context), on a stack of its own, with interrupts on and events enabled.
+ * Returning from `entry` is CPU_OFF. 0, PSCI_INVALID_PARAMETERS (no such vCPU), PSCI_ALREADY_ON,
+ * PSCI_ON_PENDING.
+ */
+int bh_cpu_on(uint32_t cpu, void (*entry)(void *context), void *context);
+
+/* Stops the calling vCPU. Returns only when it was refused: PSCI_DENIED. */
+int bh_cpu_off(void);
+
+/* PSCI_AFFINITY_ON, _OFF, _ON_PENDING, or PSCI_INVALID_PARAMETERS. */
+int bh_cpu_state(uint32_t cpu);
+
+/* Microseconds this vCPU has spent suspended, and how often (PSCI_STAT). */
+uint64_t bh_suspend_residency_us(uint32_t cpu);
+uint64_t bh_suspend_count(uint32_t cpu);
+
+/*
+ * Waits for an event: turns interrupts on, suspends, and turns them off again after the event's handler has
+ * run. Call with interrupts off, after looking whether there is work: an event in between is not missed.
+ */
+void bh_idle(void);
+
+/* This partition only; others do not notice. Write out the console first: bh_console_flush(). */
+_Noreturn void bh_system_off(void);
+_Noreturn void bh_system_reset(void);
+
+/* 0 when all of [start, start + size) is this partition's memory, else PSCI_DENIED. */
+int bh_memory_check(uint64_t start, uint64_t size);
+
+/* ---- Events ---- */
+
+typedef void bh_event_handler(uint32_t event);
+
+/*
+ * Calls `handler` on the vCPU at which the event arrives, with interrupts off. NULL: the event is remembered
+ * for bh_wait_for() instead, which is how every event begins. Events 0 to 55 are the guest's own.
+ */
+void bh_event_handle(uint32_t event, bh_event_handler *handler);
+
+/* Holds an event back on this vCPU, or lets it through and delivers it if it came meanwhile. */
+void bh_event_mask(uint32_t event);
+void bh_event_unmask(uint32_t event);
+
+/* Sleeps until an event without handler has come to this vCPU since the last time, and takes it. */
+void bh_wait_for(uint32_t event);
+
+/* Sends one of the guest's own events to a vCPU: 0, or SMCCC_INVALID_PARAMETER. */
+int bh_ipi(uint32_t cpu, uint32_t event);
+
+/* ---- Time ---- */
+
+uint64_t bh_tsc(void);
+
+/* Nanoseconds since the hypervisor started, and seconds since 1970 (0: unknown). Read from the clock page: no
+ * call. */
+uint64_t bh_time_ns(void);
+uint64_t bh_wall_s(void);
+
+/* Raises BH_EVENT_TIMER on this vCPU when the TSC reaches `tsc`, at once if it has already; 0 disarms. */
+int bh_deadline(uint64_t tsc);
+
+/* Nanoseconds this vCPU was ready and did not run (PV time); 0 when the hypervisor does not count them. */
+uint64_t bh_stolen_ns(void);
+
+/* ---- Entropy (TRNG) ---- */
+
+/* Fills with true random bytes: 0, TRNG_NO_ENTROPY (ask again later) or SMCCC_NOT_SUPPORTED. */
+int bh_random(void *bytes, size_t size);
+
+/* ---- Console ---- */
+
+/* By call, at once, 48 bytes each: for the first and the last words of a guest. 0 or a negative FF-A code. */
+int bh_console_log(const void *bytes, size_t size);
+
+/*
+ * By the shared ring, without a call: the hypervisor fetches the bytes within 10 ms. Waits when the ring is
+ * full. Write whole lines. Falls back to bh_console_log() when there is no ring.
+ */
+void bh_console_write(const void *bytes, size_t size);
+
+/* Waits until the hypervisor has fetched everything. */
+void bh_console_flush(void);
+
+/* The next byte typed, or -1. Each arrival raises BH_EVENT_CONSOLE_INPUT on vCPU 0. */
+int bh_console_read(void);
+
+/* Formats %s %c %d %u %x with `0`, width and `l`, into at most 255 characters, and writes them to the
+ * console. */
+void bh_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
