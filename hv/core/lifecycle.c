@@ -442,6 +442,8 @@ enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes)
 	bool enabled = masked_wakes || (virt->get_register(vcpu, VIRT_RFLAGS) & RFLAGS_IF);
 	struct vcpu_shared *shared = vcpu->shared;
 
+	if (virt->restore_host)
+		virt->restore_host(vcpu);
 	for (;;) {
 		/* An NMI stays requested: vcpu_service() injects it on the way back into the guest. */
 		uint32_t requests = atomic_fetch_and(&shared->requests, REQUEST_NMI);

@@ -65,6 +65,12 @@ struct virt_ops {
 	/* Exit as soon as an interrupt can be taken (true), or no longer (false). */
 	void (*interrupt_window)(struct vcpu *vcpu, bool open);
 
+	/*
+	 * Makes the CPU wholly the host's before it waits or lets interrupts in within an exit: some exits run with part of the
+	 * guest's state still loaded. Harmless when nothing is left to do. NULL: every exit is the host's from its start.
+	 */
+	void (*restore_host)(struct vcpu *vcpu);
+
 	void (*flush_guest_tlb)(struct vcpu *vcpu); /* after the guest map has shrunk: own CPU */
 
 	/* The last exit in the vendor's own words: reason, qualification, addresses. For fault reports. */
