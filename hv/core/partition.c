@@ -22,6 +22,7 @@
 
 struct partition *partitions;
 uint32_t partition_count;
+const struct config *machine_config;
 
 bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size)
 {
@@ -308,6 +309,7 @@ enum status partitions_create(const struct boot_info *boot)
 {
 	enum status status = allocate_partitions(&boot->config);
 
+	machine_config = &boot->config;
 	if (status) {
 		log_error("no memory for %u partitions", boot->config.partition_count);
 		return status;
