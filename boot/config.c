@@ -5,7 +5,7 @@
 #include <stdarg.h>
 
 #include "boot/config_parser.h"
-#include "boot/format.h"
+#include "hv/lib/printf.h"
 
 #define DEFAULT_SERIAL_PORT  0x3F8
 #define DEFAULT_MAX_RESTARTS 3
@@ -24,7 +24,7 @@ void config_mistake(struct parser *parser, const char *where, const char *patter
 		return;
 	}
 	va_start(arguments, pattern);
-	format_text_list(message, sizeof(message), pattern, arguments);
+	format_v(message, sizeof(message), pattern, arguments);
 	va_end(arguments);
 
 	parser->mistakes++;
@@ -37,8 +37,8 @@ const char *config_join(char *out, size_t size, config_name_at *name_at, const v
 	size_t used = 0;
 
 	out[0] = '\0';
-	for (size_t i = 0; name_at(list, i) != NULL; i++)
-		used += format_text(out + used, size - used, "%s%s", i == 0 ? "" : ", ", name_at(list, i));
+	for (size_t i = 0; name_at(list, i) != NULL && used < size; i++)
+		used += format(out + used, size - used, "%s%s", i == 0 ? "" : ", ", name_at(list, i));
 	return out;
 }
 

@@ -2,9 +2,11 @@
 # FUZZ_X line; nothing else is needed. All of it is built for the host with the address and undefined-behaviour
 # sanitizers. `make unit TEST=X` runs one.
 
-UNIT_config := boot/config.c boot/config_values.c boot/config_text.c boot/format.c
+UNIT_config := $(CONFIG_C)
+UNIT_image  := hv/core/image.c hv/lib/printf.c hv/lib/string.c
 
 FUZZ_config := $(UNIT_config)
+FUZZ_image  := $(UNIT_image)
 
 # --- how they are built -------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 TOOL_FLAGS   := -std=gnu17 -g -O2 $(WARN) -Iinclude -I.
 CONFIG       ?= configs/default.cfg
-CHECK_CONFIG := tools/check-config.c boot/config.c boot/config_values.c boot/config_text.c boot/format.c
+CHECK_CONFIG := tools/check-config.c $(CONFIG_C)
 
 $(BUILD)/check-config: $(CHECK_CONFIG) $(wildcard boot/*.h) include/bulkhead/config.h
 	@mkdir -p $(@D)
@@ -11,3 +11,11 @@ $(BUILD)/check-config: $(CHECK_CONFIG) $(wildcard boot/*.h) include/bulkhead/con
 .PHONY: check-config
 check-config: $(BUILD)/check-config ## check a config file (CONFIG=configs/default.cfg)
 	@$(BUILD)/check-config $(CONFIG)
+
+# The image that `make` builds; tools/mkimage makes others from any config and any files.
+IMAGE_GUESTS := $(BUILD)/guests/full.elf $(BUILD)/guests/para.elf
+
+$(BUILD)/bulkhead.img: tools/mkimage $(BUILD)/boot/BOOTX64.EFI $(BUILD)/bulkhead.elf configs/default.cfg $(IMAGE_GUESTS) | $(BUILD)/check-config
+	@$(BUILD)/check-config configs/default.cfg
+	tools/mkimage --out $@ --config configs/default.cfg --loader $(BUILD)/boot/BOOTX64.EFI \
+		--hypervisor $(BUILD)/bulkhead.elf $(foreach guest,$(IMAGE_GUESTS),--file '\guests\$(notdir $(guest))=$(guest)')
