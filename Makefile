@@ -20,6 +20,26 @@ include tests/rules.mk
 .PHONY: all clean help
 all: $(BUILD)/bulkhead.img ## build build/bulkhead.img
 
+# What `make run` starts: PLATFORM=auto|kvm|qemu|bochs, CPUS, MEMORY in MiB, SCREEN=1 for a window.
+PLATFORM ?= auto
+CPUS     ?= 2
+MEMORY   ?= 1024
+MACHINE  := $(PYTHON) tools/emulator.py --platform $(PLATFORM) --cpus $(CPUS) --memory $(MEMORY) $(if $(SCREEN),--screen)
+
+.PHONY: run debug deps
+run: ## boot two guests on this terminal (PLATFORM=auto|kvm|qemu|bochs)
+	@tools/deps.sh build $(if $(filter bochs,$(PLATFORM)),bochs,run)
+	@$(MAKE) --no-print-directory all
+	@$(MACHINE) $(BUILD)/bulkhead.img
+
+debug: ## boot on QEMU and stop at the hypervisor's entry, with gdb and symbols
+	@tools/deps.sh build run debug
+	@$(MAKE) --no-print-directory all
+	@tools/debug.sh $(BUILD)/bulkhead.img $(BUILD)/bulkhead.elf
+
+deps: ## install the Debian packages that building, running and testing need
+	@tools/deps.sh build run bochs debug test
+
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 

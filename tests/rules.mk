@@ -3,7 +3,7 @@
 # sanitizers. `make unit TEST=X` runs one.
 
 UNIT_config := $(CONFIG_C)
-UNIT_image  := hv/core/image.c hv/lib/printf.c hv/lib/string.c
+UNIT_image  := hv/core/image.c hv/lib/printf.c hv/lib/string_copy.c
 
 FUZZ_config := $(UNIT_config)
 FUZZ_image  := $(UNIT_image)
