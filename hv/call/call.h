@@ -1,31 +1,78 @@
 /*
- * Hypercalls. The dispatcher finds a row by function id; each Arm service stands in its own file with its own rows.
+ * Hypercalls. A function identifier names an owner and a number (Arm DEN0028, 2.5); each service, a range of
+ * numbers of one owner, stands in its own file with a table of rows indexed by number. To add a call is to
+ * add a row.
  */
 #pragma once
 
 #include "hv/core/exit.h"
 
-struct call_arguments { uint64_t function, x1, x2, x3, x4, x5, x6, x7; }; /* truncated for 32-bit calls */
-struct call_results { int64_t x0; uint64_t x1, x2, x3; unsigned count; /* registers that are results: 1..4 */ };
+/* x1..x7 of the call, already truncated for 32-bit calls; `function` without the hint bit. */
+struct call_arguments {
+	uint64_t function, x1, x2, x3, x4, x5, x6, x7;
+};
 
-/* EXIT_NEXT, or EXIT_LEAVE / EXIT_LEAVE_NEXT when the vCPU goes off. */
-typedef enum exit_action call_fn(struct vcpu *vcpu, const struct call_arguments *in, struct call_results *out);
+/* What goes back. The dispatcher prepares x0 = 0 and count = 1, and truncates for 32-bit calls. */
+struct call_results {
+	int64_t x0;
+	uint64_t x1, x2, x3;
+	unsigned count; /* 1..4; the guest's other registers stay as they are */
+};
+
+/*
+ * One call. Answers EXIT_NEXT (results go to the guest), EXIT_LEAVE_NEXT (the same, but the vCPU leaves its
+ * run loop), or EXIT_LEAVE (the call does not return: no results).
+ */
+typedef enum exit_action call_fn(struct vcpu *vcpu, const struct call_arguments *in,
+				 struct call_results *out);
+
+enum call_form { CALL_32 = 1, CALL_64 = 2, CALL_BOTH = 3 };
 
 struct call_row {
-	uint32_t function; /* exact id, hint bit clear */
-	const char *name;
 	call_fn *call;
-	bool para_only;
+	uint8_t forms;	/* enum call_form: the conventions it exists in; 0: a hole in the table */
+	bool para_only; /* a full partition gets NOT_SUPPORTED */
 };
-extern const struct call_row smccc_calls[], psci_calls[], trng_calls[], pvtime_calls[], ffa_calls[], vendor_calls[];
 
-/* The row for a function id in this partition, or NULL: NOT_SUPPORTED. */
+struct call_service {
+	uint16_t first; /* number of row 0 */
+	uint16_t count;
+	const struct call_row *row;
+};
+
+#define CALL_NUMBER_MASK      0xFFFFu
+#define CALL_NUMBER(function) ((function)&CALL_NUMBER_MASK)
+
+extern const struct call_service arch_service, identity_service; /* smccc.c */
+extern const struct call_service psci_service, trng_service, ffa_service, pvtime_service, vendor_service;
+
+/* The row of a function identifier (hint bit clear) for this partition, or NULL: NOT_SUPPORTED. */
 const struct call_row *call_find(const struct partition *partition, uint32_t function);
 
-/* PSCI and events as the core needs them. */
-void vcpu_raise_event(struct vcpu_shared *target, unsigned event);  /* para, any CPU of the partition or the hypervisor */
-bool events_due(struct vcpu *vcpu);                                 /* folds shared->events into the page, then looks */
-void vendor_timer(struct vcpu *vcpu);                               /* TIMER_DEADLINE has passed */
-void vendor_vcpu_reset(struct vcpu *vcpu);                          /* forget pages, vector, deadline */
-void vendor_console_input(struct vcpu *vcpu);                       /* REQUEST_CONSOLE: partition->input to the ring */
-void vendor_console_poll(struct vcpu *vcpu);                        /* reads `out` of the ring to the console */
+/* Between two lives of a partition, on vCPU 0's CPU, nobody in the guest: forgets what was set up by calls. */
+void call_partition_reset(struct partition *partition);
+
+/*
+ * Events of para partitions. Raising works from any CPU of the partition and from the hypervisor; the vCPU's
+ * own CPU moves what was raised into the event page, and asks whether anything there is due (not masked).
+ * Events raised while a vCPU is off are forgotten when it starts.
+ */
+void vcpu_raise_event(struct vcpu_shared *target, unsigned event);
+bool events_due(struct vcpu *vcpu);
+
+/*
+ * The other devices of a para vCPU, on its own CPU: reset when it starts or goes off (forgets event page,
+ * vector and deadline), TIMER_DEADLINE has passed, partition->input to the ring, the ring's output to the
+ * console. The last asks for TIMER_CONSOLE while bytes flow.
+ */
+void vendor_vcpu_reset(struct vcpu *vcpu);
+void vendor_timer(struct vcpu *vcpu);
+void vendor_console_input(struct vcpu *vcpu);
+void vendor_console_poll(struct vcpu *vcpu);
+
+/* Any of the partition's CPUs: empties the ring's output and makes the guest kick for the next byte. */
+void vendor_console_settle(struct partition *partition);
+
+/* Stolen time, on the vCPU's own CPU: `ticks` of the TSC that it was ready to run and the hypervisor used. */
+void pvtime_vcpu_reset(struct vcpu *vcpu);
+void pvtime_account(struct vcpu *vcpu, uint64_t ticks);

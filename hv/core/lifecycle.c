@@ -203,6 +203,7 @@ static void carry_out(struct vcpu *vcpu)
 
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
 		atomic_store(&partition->vcpu[i].state, VCPU_OFF);
+	call_partition_reset(partition);
 	switch (order) {
 	case ORDER_START:
 		partition->restarts = 0;

@@ -43,6 +43,9 @@ struct input_queue {
 struct console_line {
 	uint32_t length;
 	char text[CONSOLE_LINE_SIZE];
+	uint8_t escape;        /* inside an escape sequence, which is dropped */
+	uint8_t escape_length;
+	bool wrapped;          /* the line is the rest of an over-long one */
 	uint64_t last_tsc;     /* when the last byte came */
 	uint64_t bytes, lines; /* statistics */
 };
@@ -77,6 +80,7 @@ struct partition {
 
 	struct input_queue input;
 	struct console_line console;
+	_Atomic uint32_t memory_protected; /* PSCI MEM_PROTECT: what the guest asked for */
 	uint64_t console_ring_gpa;       /* para; 0: none */
 	struct bh_console_ring *console_ring; /* in the guest window: only this partition's CPUs */
 };

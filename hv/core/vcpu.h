@@ -96,7 +96,7 @@ struct vcpu_shared {
 	_Atomic uint64_t events;          /* para: events raised by another CPU, not yet in the event page */
 	_Atomic uint32_t interrupts[8];   /* full: vectors posted by another CPU (local APIC IRR to be) */
 	struct vcpu_start start;          /* valid while VCPU_STARTING */
-	_Atomic uint64_t start_count;     /* PSCI_STAT_COUNT: times it was suspended */
+	_Atomic uint64_t suspend_count;   /* PSCI_STAT_COUNT: times it was suspended */
 	_Atomic uint64_t suspend_tsc;     /* PSCI_STAT_RESIDENCY: TSC ticks spent suspended */
 	struct exit_statistics statistics[EXIT_CLASSES];
 };
@@ -134,7 +134,8 @@ struct vcpu {
 	struct bh_event_page *event_page; /* in the guest window */
 	uint64_t event_page_gpa;
 	uint8_t upcall_vector;
-	struct pv_stolen_time *stolen_time;
+	struct pv_stolen_time *stolen_time; /* in the guest window; NULL: none */
+	uint64_t stolen_tsc;              /* TSC ticks the hypervisor took since the vCPU started */
 
 	bool window_open;                 /* the back end exits as soon as an interrupt can be taken */
 	uint64_t apic_base;               /* full: IA32_APIC_BASE as the guest sees it */

@@ -30,6 +30,7 @@ static inline hpa_t hpa(uint64_t value) { return (hpa_t){value}; }
 
 #define MUST_CHECK       __attribute__((warn_unused_result))
 #define NORETURN         __attribute__((noreturn))
+#define NOINLINE         __attribute__((noinline))
 #define PACKED           __attribute__((packed))
 #define ALIGNED(n)       __attribute__((aligned(n)))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))

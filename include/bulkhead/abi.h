@@ -109,6 +109,12 @@
 #define TRNG_INVALID_PARAMETERS (-2)
 #define TRNG_NO_ENTROPY         (-3)
 
+/* The generator's UUID 6c6601dd-c808-42c5-91de-f1ab620f0497, in the same form. */
+#define BH_TRNG_UUID_0 0xDD01666Cu
+#define BH_TRNG_UUID_1 0xC54208C8u
+#define BH_TRNG_UUID_2 0xABF1DE91u
+#define BH_TRNG_UUID_3 0x97040F62u
+
 #define PV_TIME_FEATURES        0xC5000020u
 #define PV_TIME_ST              0xC5000021u /* x0: GPA of this vCPU's stolen-time record */
 
@@ -123,13 +129,14 @@ struct pv_stolen_time {
  * Shared pages are page-aligned GPAs in the partition's own memory; x1 = 0 takes the page back.
  */
 #define VENDOR_EVENT_PAGE       0xC6000001u /* x1 GPA of struct bh_event_page, x2 upcall vector 32..255 */
-#define VENDOR_IPI              0xC6000002u /* x1 target vCPU, x2 event number 0..63 */
+#define VENDOR_IPI              0xC6000002u /* x1 target vCPU, x2 event number 0..55 */
 #define VENDOR_DEADLINE         0xC6000003u /* x1 absolute TSC value that raises BH_EVENT_TIMER; 0 disarms */
 #define VENDOR_CONSOLE_RING     0xC6000004u /* x1 GPA of struct bh_console_ring */
 #define VENDOR_CONSOLE_KICK     0xC6000005u /* tells that `out` has bytes: after kick_wanted was seen set */
 #define VENDOR_CLOCK_PAGE       0xC6000006u /* x1 GPA of struct bh_clock_page */
 
-/* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest. */
+/* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest, console events on vCPU 0. */
+#define BH_EVENT_IPIS           56
 #define BH_EVENT_TIMER          63
 #define BH_EVENT_CONSOLE_INPUT  62
 #define BH_EVENT_CONSOLE_SPACE  61

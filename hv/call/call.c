@@ -1,0 +1,136 @@
+/*
+ * The hypercall dispatcher: from the guest's registers to a row of a service's table, and back. Two look-ups
+ * lead from a function identifier to its row without a loop, so that an unknown one is answered in some 40
+ * instructions.
+ */
+#include <bulkhead/abi.h>
+
+#include "hv/call/call.h"
+#include "hv/core/partition.h"
+#include "hv/lib/clamp.h"
+
+#define OWNER_MASK    0x3Fu
+#define RESERVED_BITS 0x00FF0000u /* 23:17 are zero; 16, the hint, was masked off by whoever may set it */
+#define OWNERS	      7u
+
+/* Numbers below 100h belong to the service of their block of 16; those from FF00h on ask about the owner
+ * itself. */
+#define BLOCK_SHIFT	4
+#define BLOCKS		16u
+#define GENERAL_QUERIES 0xFF00u
+#define COLUMNS		(BLOCKS + 1)
+
+static const struct call_service *const services[OWNERS * COLUMNS] = {
+	[SMCCC_OWNER_ARCH * COLUMNS + 0x0] = &arch_service,
+	[SMCCC_OWNER_STANDARD * COLUMNS + 0x0] = &psci_service,
+	[SMCCC_OWNER_STANDARD * COLUMNS + 0x1] = &psci_service,
+	[SMCCC_OWNER_STANDARD * COLUMNS + 0x5] = &trng_service,
+	[SMCCC_OWNER_STANDARD * COLUMNS + 0x8] = &ffa_service,
+	[SMCCC_OWNER_STD_HYP * COLUMNS + 0x2] = &pvtime_service,
+	[SMCCC_OWNER_VENDOR_HYP * COLUMNS + 0x0] = &vendor_service,
+	[SMCCC_OWNER_VENDOR_HYP * COLUMNS + BLOCKS] = &identity_service,
+};
+
+static inline const struct call_service *find_service(uint32_t owner, uint32_t number)
+{
+	uint32_t column = number >> BLOCK_SHIFT;
+
+	if (column >= BLOCKS) {
+		if (number < GENERAL_QUERIES)
+			return NULL;
+		column = BLOCKS;
+	}
+	return services[clamp_index(owner * COLUMNS + column, ARRAY_SIZE(services))];
+}
+
+static inline const struct call_row *find(const struct partition *partition, uint32_t function)
+{
+	uint32_t owner = function >> SMCCC_OWNER_SHIFT & OWNER_MASK, place;
+	enum call_form form = function & SMCCC_64 ? CALL_64 : CALL_32;
+	const struct call_service *service;
+	const struct call_row *row;
+
+	if ((function & (SMCCC_FAST | RESERVED_BITS)) != SMCCC_FAST || owner >= OWNERS)
+		return NULL;
+	service = find_service(owner, CALL_NUMBER(function));
+	if (!service)
+		return NULL;
+	place = CALL_NUMBER(function) - service->first;
+	if (place >= service->count)
+		return NULL;
+	row = &service->row[clamp_index(place, service->count)];
+	if (!(row->forms & form) || (row->para_only && partition->config->mode != MODE_PARA))
+		return NULL;
+	return row;
+}
+
+const struct call_row *call_find(const struct partition *partition, uint32_t function)
+{
+	return find(partition, function);
+}
+
+/* 32-bit calls: results are zero-extended. 64-bit calls fill the register. */
+static void put_results(union guest_registers *regs, const struct call_results *out, uint64_t mask)
+{
+	regs->rax = (uint64_t)out->x0 & mask;
+	if (out->count > 1)
+		regs->rsi = out->x1 & mask;
+	if (out->count > 2)
+		regs->rdx = out->x2 & mask;
+	if (out->count > 3)
+		regs->rcx = out->x3 & mask;
+}
+
+/* Out of line, so that the answer to an unknown call needs no stack frame for all this. */
+static NOINLINE enum exit_action serve(struct vcpu *vcpu, const struct call_row *row, uint32_t function)
+{
+	union guest_registers *regs = &vcpu->regs;
+	uint64_t mask = function & SMCCC_64 ? UINT64_MAX : UINT32_MAX;
+	struct call_arguments in = {.function = function,
+				    .x1 = regs->rsi & mask,
+				    .x2 = regs->rdx & mask,
+				    .x3 = regs->rcx & mask,
+				    .x4 = regs->r8 & mask,
+				    .x5 = regs->r9 & mask,
+				    .x6 = regs->r10 & mask,
+				    .x7 = regs->r11 & mask};
+	struct call_results out = {.x0 = SMCCC_SUCCESS, .count = 1};
+	enum exit_action action = row->call(vcpu, &in, &out);
+
+	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
+		put_results(regs, &out, mask);
+	return action;
+}
+
+/* A full partition that must not know of the hypervisor meets the instruction as on a CPU without
+ * virtualisation. */
+static bool hidden(const struct partition_config *config)
+{
+	return config->mode == MODE_FULL && !config->hypervisor_leaf;
+}
+
+enum exit_action exit_hypercall(struct vcpu *vcpu)
+{
+	uint32_t function = (uint32_t)vcpu->regs.rax & ~SMCCC_HINT;
+	const struct call_row *row;
+
+	if (unlikely(hidden(vcpu->partition->config)))
+		return EXIT_UD;
+	row = find(vcpu->partition, function);
+	if (row)
+		return serve(vcpu, row, function);
+	/* Sign-extended for both conventions (DEN0028, 5.2), so that an unknown 64-bit and 32-bit call look
+	 * alike. */
+	vcpu->regs.rax = (uint64_t)SMCCC_NOT_SUPPORTED;
+	return EXIT_NEXT;
+}
+
+void call_partition_reset(struct partition *partition)
+{
+	vendor_console_settle(partition); /* its last words */
+	partition->console_ring = NULL;
+	partition->console_ring_gpa = 0;
+	atomic_store(&partition->memory_protected, 0);
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		atomic_store(&partition->vcpu[i].events, 0);
+}

@@ -1,0 +1,47 @@
+/*
+ * The one FF-A call of the first tiers: FFA_CONSOLE_LOG (Arm DEN0077A v1.1, 13.10), a guest's words before it
+ * has a console ring. FF-A answers with another call's identifier: FFA_SUCCESS, or FFA_ERROR with the code in
+ * x2.
+ */
+#include <bulkhead/abi.h>
+
+#include "hv/call/call.h"
+#include "hv/console/console.h"
+#include "hv/lib/string.h"
+
+#define LOG_REGISTERS 6 /* x2..x7 */
+#define LOG_BYTES_MAX (LOG_REGISTERS * sizeof(uint64_t))
+
+static enum exit_action ffa_success(struct call_results *out)
+{
+	*out = (struct call_results){.x0 = FFA_SUCCESS_32, .count = 4};
+	return EXIT_NEXT;
+}
+
+static enum exit_action ffa_error(struct call_results *out, int32_t code)
+{
+	*out = (struct call_results){.x0 = FFA_ERROR, .x2 = (uint64_t)(int64_t)code, .count = 4};
+	return EXIT_NEXT;
+}
+
+static enum exit_action console_log(struct vcpu *vcpu, const struct call_arguments *in,
+				    struct call_results *out)
+{
+	const uint64_t words[LOG_REGISTERS] = {in->x2, in->x3, in->x4, in->x5, in->x6, in->x7};
+	size_t width = in->function & SMCCC_64 ? sizeof(uint64_t) : sizeof(uint32_t);
+	uint8_t text[LOG_BYTES_MAX];
+
+	if (in->x1 == 0 || in->x1 > LOG_REGISTERS * width)
+		return ffa_error(out, FFA_INVALID_PARAMETERS);
+	for (size_t i = 0; i < LOG_REGISTERS; i++)
+		memcpy(text + i * width, &words[i], width);
+	vendor_console_settle(vcpu->partition); /* what was written to the ring earlier is read earlier */
+	console_write(vcpu->partition, text, in->x1);
+	return ffa_success(out);
+}
+
+#define FFA_FIRST CALL_NUMBER(FFA_CONSOLE_LOG_32)
+static const struct call_row ffa_rows[] = {
+	[CALL_NUMBER(FFA_CONSOLE_LOG_32) - FFA_FIRST] = {console_log, CALL_BOTH, false},
+};
+const struct call_service ffa_service = {FFA_FIRST, ARRAY_SIZE(ffa_rows), ffa_rows};
