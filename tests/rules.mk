@@ -3,6 +3,11 @@
 # sanitizers. `make unit TEST=X` runs one.
 
 UNIT_config := $(CONFIG_C)
+UNIT_frames   := hv/mem/frames.c
+UNIT_page_map := hv/mem/page_map.c
+UNIT_pool     := hv/mem/pool.c
+UNIT_printf   := hv/lib/printf.c hv/lib/status.c
+UNIT_string   := hv/lib/string_copy.c
 UNIT_image  := hv/core/image.c hv/lib/printf.c hv/lib/string_copy.c
 
 FUZZ_config := $(UNIT_config)

@@ -8,6 +8,13 @@
 #include "hv/mem/layout.h"
 #include "hv/mem/page_map.h"
 
+/*
+ * Hands the pool its frames, which the caller has claimed; `seen_at` is where this CPU sees the first one. Called again
+ * with another place once the pool is mapped elsewhere (on the boot tables first, at POOL_BASE then): the contents stay.
+ */
+void pool_create(hpa_t start, size_t pages, void *seen_at);
+void pool_move(void *seen_at);
+
 /* Zeroed, contiguous, page-aligned. NULL when the pool is used up (the caller says what for). */
 void *pool_allocate(size_t pages) MUST_CHECK;
 void pool_release(void *address, size_t pages);
