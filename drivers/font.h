@@ -1,6 +1,6 @@
 /*
- * The screen's font, generated at build time (tools/font.py) from a console font of the build machine: printable ASCII, 8x16
- * pixels, one byte a row, the leftmost pixel in bit 7.
+ * The screen's font, generated at build time (tools/font.py) from a console font of the build machine:
+ * printable ASCII, 8x16 pixels, one byte a row, the leftmost pixel in bit 7.
  */
 #pragma once
 

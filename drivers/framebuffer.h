@@ -1,9 +1,10 @@
 /*
- * Text on the loader's linear framebuffer: cells of 8x16 pixels, 160x60 at most (a larger mode uses its upper left part).
+ * Text on the loader's linear framebuffer: cells of 8x16 pixels, 160x60 at most (a larger mode uses its upper
+ * left part).
  *
- * The text lives in a shadow, written at once and cheaply; framebuffer_redraw() later brings what differs onto the screen, as
- * much at a time as its caller can afford. Video memory is never read. Lines are written by one CPU at a time and redrawn by
- * one CPU at a time; the two may be different CPUs without a lock.
+ * The text lives in a shadow, written at once and cheaply; framebuffer_redraw() later brings what differs
+ * onto the screen, as much at a time as its caller can afford. Video memory is never read. Lines are written
+ * by one CPU at a time and redrawn by one CPU at a time; the two may be different CPUs without a lock.
  */
 #pragma once
 
@@ -27,12 +28,14 @@ enum text_colour {
 };
 
 /*
- * Takes over the screen from text row `first_row` down: what stands above stays until it scrolls away. `pixels` is where this
- * CPU sees info->start now. false: no framebuffer, or a format that cannot be drawn; all calls below then do nothing.
+ * Takes over the screen from text row `first_row` down: what stands above stays until it scrolls away.
+ * `pixels` is where this CPU sees info->start now. false: no framebuffer, or a format that cannot be drawn;
+ * all calls below then do nothing.
  */
 bool framebuffer_start(const struct boot_framebuffer *info, void *pixels, uint32_t first_row);
 
-/* The framebuffer is mapped elsewhere from now on. NULL: nowhere; what is written meanwhile is drawn after the next move. */
+/* The framebuffer is mapped elsewhere from now on. NULL: nowhere; what is written meanwhile is drawn after
+ * the next move. */
 void framebuffer_move(void *pixels);
 
 bool framebuffer_usable(void);

@@ -1,14 +1,15 @@
 /*
- * The physical 16550 the hypervisor talks through: polled, 115200 baud, 8 data bits, no parity, 1 stop bit. No call waits
- * longer than a bound, whether the port is absent, stuck or slow. (National Semiconductor PC16550D data sheet, section 8.)
+ * The physical 16550 the hypervisor talks through: polled, 115200 baud, 8 data bits, no parity, 1 stop bit.
+ * No call waits longer than a bound, whether the port is absent, stuck or slow. (National Semiconductor
+ * PC16550D data sheet, section 8.)
  */
 #pragma once
 
 #include "hv/lib/types.h"
 
 /*
- * Looks for a working UART at `port` (scratch register, then a byte through its internal loopback) and sets it up. NULL: it
- * works. Otherwise the reason in words, and all calls below do nothing.
+ * Looks for a working UART at `port` (scratch register, then a byte through its internal loopback) and sets
+ * it up. NULL: it works. Otherwise the reason in words, and all calls below do nothing.
  */
 const char *serial_start(uint16_t port);
 

@@ -1,0 +1,55 @@
+/*
+ * What a run came to: the last lines before power-off, for people and for scripts.
+ */
+#include "hv/console/console.h"
+#include "arch/x86/clock.h"
+#include "arch/x86/cpu.h"
+
+#define MILLISECONDS_US 1000u
+
+static uint64_t exits_of(const struct partition *partition)
+{
+	uint64_t exits = 0;
+
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		for (unsigned class = 0; class < EXIT_CLASSES; class ++)
+			exits += partition->vcpu[i].statistics[class].count;
+	return exits;
+}
+
+static uint64_t run_time_ms(const struct partition *partition)
+{
+	uint64_t end = atomic_load(&partition->state) == PARTITION_OFF ? partition->end_tsc : rdtsc();
+
+	return partition->start_tsc ? tsc_to_us(end - partition->start_tsc) / MILLISECONDS_US : 0;
+}
+
+static const char *ended_how(const struct partition *partition)
+{
+	static const char *const words[] = {[END_NEVER_STARTED] = "never started",
+					    [END_SYSTEM_OFF] = "system off",
+					    [END_STOPPED] = "stopped",
+					    [END_FAULT] = "fault"};
+
+	if (atomic_load(&partition->state) != PARTITION_OFF)
+		return "was running";
+	return partition->end < ARRAY_SIZE(words) ? words[partition->end] : "unknown";
+}
+
+void console_summary(void)
+{
+	console_synchronous();
+	console_print("summary");
+	console_print("  %-15s %-13s %12s %12s %10s %8s", "partition", "ended", "run time", "exits", "lines",
+		      "restarts");
+	for (uint32_t i = 0; i < partition_count; i++) {
+		const struct partition *partition = &partitions[i];
+		unsigned long long ms = run_time_ms(partition);
+
+		console_print("  %-15s %-13s %6llu.%03llu s %12llu %10llu %8u%s%s", partition_name(partition),
+			      ended_how(partition), ms / 1000, ms % 1000,
+			      (unsigned long long)exits_of(partition),
+			      (unsigned long long)partition->console.lines, partition->restarts,
+			      partition->end_reason[0] ? "  " : "", partition->end_reason);
+	}
+}
