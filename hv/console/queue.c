@@ -36,7 +36,7 @@ static void ring_read(struct source_ring *ring, void *to, uint32_t count)
 }
 
 void queue_start(struct line_queues *queues, uint8_t *bytes, uint32_t size, uint32_t own_size,
-		 uint32_t partitions)
+		 uint32_t others)
 {
 	uint32_t share = others ? (size - own_size) / others : 0;
 
