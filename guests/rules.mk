@@ -32,7 +32,7 @@ $(GUESTS)/%.o: guests/%.c guests/rules.mk
 
 $(GUESTS)/%.asm.o: guests/%.asm guests/rules.mk
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -w+all -w-reloc-abs-dword -Werror -MD $(@:.o=.d) -MP $< -o $@
+	$(NASM) -f elf64 -w+all -Werror -MD $(@:.o=.d) -MP $< -o $@
 
 $(GUESTS)/libbulkhead.a: $(call guest_objects,lib) $(GUEST_COMMON)
 	rm -f $@
@@ -56,13 +56,14 @@ $(GUEST_FULL_IMAGES): %.elf: %.debug
 $(GUEST_PARA_IMAGES): %.elf: %.debug
 	objcopy --strip-all $< $@
 
-# Images that are wrong, or go wrong in their first instruction: guests/faults/ says how. Full ones are 32-bit ELF.
+# Images that are wrong, or go wrong in their first instruction: guests/faults/ says how. Those for full partitions are 32-bit ELF.
 $(GUESTS)/faults/%.asm.o: guests/faults/%.asm
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -w+all -w-reloc-abs-dword -Werror $< -o $@
+	$(NASM) -f elf64 -w+all -Werror $< -o $@
 
-$(GUESTS)/faults/%.elf: $(GUESTS)/faults/%.asm.o guests/linker.ld
-	ld $(GUEST_LDFLAGS) $(if $(findstring outside,$*),-e 0x40000000) -o $@.tmp $<
+$(GUESTS)/faults/%.elf: $(GUESTS)/faults/%.asm.o guests/rules.mk
+	ld -m elf_x86_64 -nostdlib -static -Ttext-segment=0x100000 -z noseparate-code -z max-page-size=4096 \
+		-z noexecstack --build-id=none $(if $(filter outside,$*),-e 0x40000000) -o $@.tmp $<
 	objcopy --strip-all $(if $(filter early-full no-header,$*),-O elf32-i386) $@.tmp $@
 	rm -f $@.tmp
 

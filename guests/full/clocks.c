@@ -11,7 +11,7 @@
 #define WINDOWS	      3
 #define TRIES	      5
 
-static uint32_t delay_khz;
+static struct clocks known;
 
 /* The clocks at one moment, as nearly as they can be read together. */
 struct moment {
@@ -56,7 +56,7 @@ static uint32_t middle(uint32_t a, uint32_t b, uint32_t c)
 	return c < low ? low : c > high ? high : c;
 }
 
-struct clocks clocks_measure(void)
+const struct clocks *clocks_measure(void)
 {
 	struct clocks window[WINDOWS];
 	pit_free_running();
@@ -64,19 +64,19 @@ struct clocks clocks_measure(void)
 	for (int i = 0; i < WINDOWS; i++)
 		window[i] = measure_window();
 	apic_timer_arm(0);
-	return (struct clocks){.tsc_khz = middle(window[0].tsc_khz, window[1].tsc_khz, window[2].tsc_khz),
-			       .apic_khz =
-				       middle(window[0].apic_khz, window[1].apic_khz, window[2].apic_khz)};
+	known.tsc_khz = middle(window[0].tsc_khz, window[1].tsc_khz, window[2].tsc_khz);
+	known.apic_khz = middle(window[0].apic_khz, window[1].apic_khz, window[2].apic_khz);
+	return &known;
 }
 
-void clock_set(uint32_t tsc_khz)
+const struct clocks *clocks_known(void)
 {
-	delay_khz = tsc_khz;
+	return &known;
 }
 
 void delay_us(uint32_t microseconds)
 {
-	const uint64_t start = read_tsc(), ticks = (uint64_t)microseconds * delay_khz / 1000;
+	const uint64_t start = read_tsc(), ticks = (uint64_t)microseconds * known.tsc_khz / 1000;
 	while (read_tsc() - start < ticks)
 		spin_hint();
 }

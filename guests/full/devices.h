@@ -60,6 +60,8 @@ bool uart_has_fifo(void);
 #define ICR_FIXED   0x4000u /* fixed, assert; low byte: vector */
 #define ICR_SELF    0x40000u
 
+/* Whether a CPU that offers x2APIC is put into it at once; a program that measures both says false. */
+extern const bool apic_prefer_x2apic;
 bool apic_x2apic_offered(void);
 void apic_init(bool use_x2apic); /* this CPU's; CPU 0 keeps the 8259s through LINT0 */
 bool apic_is_x2apic(void);
@@ -77,8 +79,8 @@ struct clocks {
 	uint32_t tsc_khz;
 	uint32_t apic_khz; /* of the APIC timer, undivided */
 };
-struct clocks clocks_measure(void);
-void clock_set(uint32_t tsc_khz);
+const struct clocks *clocks_measure(void); /* takes 60 ms; CPU 0, before any tick */
+const struct clocks *clocks_known(void);   /* as measured */
 void delay_us(uint32_t microseconds);
 
 /* CPUs */

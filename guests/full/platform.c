@@ -34,12 +34,13 @@ struct multiboot_info {
 void full_main(const struct multiboot_info *info);
 
 static char cmdline[PLATFORM_CMDLINE_SIZE];
-static struct clocks clocks;
 static struct platform self = {.kind = "full", .name = "full", .cmdline = cmdline};
 static void (*tick_handler)(void);
 static void (*ipi_handler)(void);
 static volatile bool alarm_rang;
 static bool tick_by_apic;
+
+__attribute__((weak)) const bool apic_prefer_x2apic = true;
 
 static void on_pit(void)
 {
@@ -73,10 +74,8 @@ void full_main(const struct multiboot_info *info)
 	uart_init();
 	interrupts_init();
 	pic_init();
-	apic_init(apic_x2apic_offered() && !option_flag(cmdline, "xapic"));
-	clocks = clocks_measure();
-	clock_set(clocks.tsc_khz);
-	self.tsc_khz = clocks.tsc_khz;
+	apic_init(apic_prefer_x2apic && apic_x2apic_offered() && !option_flag(cmdline, "xapic"));
+	self.tsc_khz = clocks_measure()->tsc_khz;
 	self.cpu_count = smp_count();
 	interrupt_handle(VECTOR_PIC + IRQ_PIT, on_pit);
 	interrupt_handle(VECTOR_APIC_TICK, on_apic_timer);
@@ -112,18 +111,20 @@ int platform_read(void)
 uint64_t platform_time_ns(void)
 {
 	const uint64_t tsc = read_tsc();
-	return tsc / clocks.tsc_khz * NS_PER_MS + tsc % clocks.tsc_khz * NS_PER_MS / clocks.tsc_khz;
+	return tsc / self.tsc_khz * NS_PER_MS + tsc % self.tsc_khz * NS_PER_MS / self.tsc_khz;
 }
 
+/* Unmasking first lets go of an edge the 8259 kept from the calibration: it finds no handler yet. */
 void platform_tick_start(uint32_t hz, void (*handler)(void))
 {
-	tick_handler = handler;
 	if (tick_by_apic) {
-		apic_timer_periodic(clocks.apic_khz * 1000 / hz);
+		tick_handler = handler;
+		apic_timer_periodic(clocks_known()->apic_khz * 1000 / hz);
 		return;
 	}
-	pit_periodic(hz);
 	pic_unmask(IRQ_PIT);
+	tick_handler = handler;
+	pit_periodic(hz);
 }
 
 void platform_tick_stop(void)
@@ -139,7 +140,7 @@ void platform_sleep_ms(uint32_t milliseconds)
 {
 	alarm_rang = false;
 	interrupts_off();
-	apic_timer_arm(clocks.apic_khz * milliseconds);
+	apic_timer_arm(clocks_known()->apic_khz * milliseconds);
 	while (!alarm_rang)
 		platform_idle();
 	interrupts_on();
@@ -196,7 +197,7 @@ void platform_reset(void)
 void platform_report(void)
 {
 	print_line("apic %s id %u, timer %u kHz, tick by %s, uart %s", apic_is_x2apic() ? "x2apic" : "xapic",
-		   apic_id(), clocks.apic_khz, tick_by_apic ? "apic" : "pit",
+		   apic_id(), clocks_known()->apic_khz, tick_by_apic ? "apic" : "pit",
 		   uart_has_fifo() ? "with fifo" : "without fifo");
 }
 

@@ -117,6 +117,9 @@ void bh_event_unmask(uint32_t event);
 /* Sleeps until an event without handler has come to this vCPU since the last time, and takes it. */
 void bh_wait_for(uint32_t event);
 
+/* The calling vCPU's event page, for those who take events without the library (with interrupts off). */
+struct bh_event_page *bh_event_page(void);
+
 /* Sends one of the guest's own events to a vCPU: 0, or SMCCC_INVALID_PARAMETER. */
 int bh_ipi(uint32_t cpu, uint32_t event);
 

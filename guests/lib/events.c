@@ -19,7 +19,7 @@ static union event_page pages[BH_MAX_CPUS] __attribute__((aligned(PAGE_SIZE)));
 static uint64_t arrived[BH_MAX_CPUS]; /* came and had no handler; each vCPU touches only its own */
 static bh_event_handler *handlers[EVENTS];
 
-static struct bh_event_page *this_page(void)
+struct bh_event_page *bh_event_page(void)
 {
 	return &pages[this_cpu()].shared;
 }
@@ -35,7 +35,7 @@ static void deliver(uint32_t event)
 /* Takes everything that is pending and not masked, until nothing is left. Interrupts are off. */
 static void upcall(void)
 {
-	struct bh_event_page *page = this_page();
+	struct bh_event_page *page = bh_event_page();
 	uint64_t taken;
 	while ((taken = __atomic_load_n(&page->pending, __ATOMIC_ACQUIRE) & ~page->mask) != 0) {
 		__atomic_and_fetch(&page->pending, ~taken, __ATOMIC_SEQ_CST);
@@ -46,7 +46,7 @@ static void upcall(void)
 
 int bh_events_register(void)
 {
-	struct bh_event_page *page = this_page();
+	struct bh_event_page *page = bh_event_page();
 	*page = (struct bh_event_page){0};
 	arrived[this_cpu()] = 0;
 	interrupt_handle(BH_UPCALL_VECTOR, upcall);
@@ -62,7 +62,7 @@ void bh_event_handle(uint32_t event, bh_event_handler *handler)
 void bh_event_mask(uint32_t event)
 {
 	if (event < EVENTS)
-		__atomic_or_fetch(&this_page()->mask, 1ull << event, __ATOMIC_SEQ_CST);
+		__atomic_or_fetch(&bh_event_page()->mask, 1ull << event, __ATOMIC_SEQ_CST);
 }
 
 /* The hypervisor cannot see a mask change, so whoever unmasks looks for what came meanwhile. */
@@ -71,7 +71,7 @@ void bh_event_unmask(uint32_t event)
 	if (event >= EVENTS)
 		return;
 	interrupts_off();
-	__atomic_and_fetch(&this_page()->mask, ~(1ull << event), __ATOMIC_SEQ_CST);
+	__atomic_and_fetch(&bh_event_page()->mask, ~(1ull << event), __ATOMIC_SEQ_CST);
 	upcall();
 	interrupts_on();
 }
