@@ -49,7 +49,7 @@ static EFI_FILE_PROTOCOL *open(const char *path, const char *role, const char *a
 	widen(wide, path);
 	status = volume->Open(volume, &handle, wide, EFI_FILE_MODE_READ, 0);
 	if (EFI_ERROR(status))
-		fail(advice, "%s cannot be opened: %s on the boot volume: %s", role, path,
+		fail(advice, "%s, %s, cannot be opened on the boot volume: %s", role, path,
 		     status_name(status));
 	return handle;
 }

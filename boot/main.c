@@ -104,8 +104,12 @@ static void check_hash(const struct partition_config *partition, const struct bo
 
 static void read_image(const struct partition_config *partition, struct boot_module *module)
 {
+	char role[CONFIG_NAME_SIZE + 32];
+
+	format(role, sizeof(role), "the image of partition '%s'", partition->name);
+
 	struct file file =
-		file_read(partition->image, "the image of a partition", partition->memory,
+		file_read(partition->image, role, partition->memory,
 			  "correct the image or memory key of the partition in bulkhead.cfg, or copy the "
 			  "file to the boot volume");
 
