@@ -506,10 +506,19 @@ static void adopt_vcpu(struct vcpu *vcpu)
 		      status_name(status));
 }
 
+/* The cost of a boot, told once for each partition. */
+static void report_first_start(const struct vcpu *vcpu)
+{
+	if (vcpu->shared->index == 0 && vcpu->partition->restarts == 0)
+		log_info("partition %s: first guest instruction after %llu TSC ticks in the hypervisor",
+			 partition_name(vcpu->partition), (unsigned long long)(rdtsc() - boot_tsc));
+}
+
 static void start_vcpu(struct vcpu *vcpu)
 {
 	uint32_t starting = VCPU_STARTING;
 
+	report_first_start(vcpu);
 	reset_private_state(vcpu);
 	virt->vcpu_reset(vcpu, &vcpu->shared->start);
 	atomic_compare_exchange_strong(&vcpu->shared->state, &starting, VCPU_ON);
