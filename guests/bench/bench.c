@@ -19,6 +19,8 @@ static const uint32_t trapped_msrs[] = {
 	0xFE,  /* IA32_MTRRCAP */
 };
 
+#define MSRS (sizeof(trapped_msrs) / sizeof(trapped_msrs[0]))
+
 static void sort(int64_t values[], int count)
 {
 	for (int i = 1; i < count; i++) {
@@ -46,18 +48,36 @@ void bench_measure(const char *name, bench_loop *loop, uint64_t first, uint64_t 
 		   BENCH_OPERATIONS);
 }
 
-static void measure_msr(void)
+static void measure_msr_read(void)
 {
 	uint64_t value;
-	interrupt_gate(EXCEPTION_GP, (const void *)probe_fault);
-	for (unsigned i = 0; i < sizeof(trapped_msrs) / sizeof(trapped_msrs[0]); i++) {
-		if (!probe_msr(trapped_msrs[i], &value))
+	for (unsigned i = 0; i < MSRS; i++) {
+		if (!probe_msr_read(trapped_msrs[i], &value))
 			continue;
-		print_line("bench note: msr_read and msr_write use MSR %x", trapped_msrs[i]);
+		print_line("bench note: msr_read reads MSR %x", trapped_msrs[i]);
 		bench_measure("msr_read", loop_msr_read, trapped_msrs[i], 0, 0);
-		bench_measure("msr_write", loop_msr_write, trapped_msrs[i], value, 0);
-		break;
+		return;
 	}
+}
+
+/* Writes what is there already. */
+static void measure_msr_write(void)
+{
+	uint64_t value;
+	for (unsigned i = 0; i < MSRS; i++) {
+		if (!probe_msr_read(trapped_msrs[i], &value) || !probe_msr_write(trapped_msrs[i], value))
+			continue;
+		print_line("bench note: msr_write writes MSR %x", trapped_msrs[i]);
+		bench_measure("msr_write", loop_msr_write, trapped_msrs[i], value, 0);
+		return;
+	}
+}
+
+static void measure_msrs(void)
+{
+	interrupt_gate(EXCEPTION_GP, (const void *)probe_fault);
+	measure_msr_read();
+	measure_msr_write();
 	interrupts_init();
 }
 
@@ -65,7 +85,7 @@ void guest_main(const struct platform *platform)
 {
 	print_line("bench begin %s, clock %u kHz", platform->kind, platform->tsc_khz);
 	bench_measure("cpuid", loop_cpuid, 0, 0, 0);
-	measure_msr();
+	measure_msrs();
 	bench_platform();
 	print_line("bench done");
 	platform_power_off();

@@ -29,6 +29,7 @@ void bench_platform(void);
 bench_loop loop_cpuid;	/* leaf */
 bench_loop loop_vmcall; /* function identifier */
 bench_loop loop_vmmcall;
-bench_loop loop_msr_read;		       /* MSR */
-bench_loop loop_msr_write;		       /* MSR, value */
-bool probe_msr(uint32_t msr, uint64_t *value); /* false: #GP */
+bench_loop loop_msr_read;			    /* MSR */
+bench_loop loop_msr_write;			    /* MSR, value */
+bool probe_msr_read(uint32_t msr, uint64_t *value); /* false: #GP */
+bool probe_msr_write(uint32_t msr, uint64_t value);

@@ -2,7 +2,7 @@
 
 %include "guests/bench/loops.inc"
 
-global loop_cpuid, loop_vmcall, loop_vmmcall, loop_msr_read, loop_msr_write, probe_msr, probe_fault
+global loop_cpuid, loop_vmcall, loop_vmmcall, loop_msr_read, loop_msr_write, probe_msr_read, probe_msr_write, probe_fault
 extern probe_failed
 
 section .text
@@ -55,9 +55,9 @@ loop_msr_write:
 	NEXT	.next
 	END_LOOP
 
-; bool probe_msr(uint32_t msr, uint64_t *value), with probe_fault as the handler of #GP
+; bool probe_msr_read(uint32_t msr, uint64_t *value), with probe_fault as the handler of #GP
 align 16
-probe_msr:
+probe_msr_read:
 	mov	ecx, edi
 	xor	eax, eax
 	xor	edx, edx
@@ -65,12 +65,26 @@ probe_msr:
 	rdmsr
 	mov	[rsi], eax
 	mov	[rsi + 4], edx
-	xor	eax, eax
 	cmp	byte [probe_failed], 0
 	sete	al
+	movzx	eax, al
 	ret
 
-; Skips the RDMSR (two bytes) that faulted.
+; bool probe_msr_write(uint32_t msr, uint64_t value)
+align 16
+probe_msr_write:
+	mov	ecx, edi
+	mov	eax, esi
+	mov	rdx, rsi
+	shr	rdx, 32
+	mov	byte [probe_failed], 0
+	wrmsr
+	cmp	byte [probe_failed], 0
+	sete	al
+	movzx	eax, al
+	ret
+
+; Skips the RDMSR or WRMSR (two bytes) that faulted.
 align 16
 probe_fault:
 	mov	byte [probe_failed], 1

@@ -149,8 +149,8 @@ int bh_random(void *bytes, size_t size);
 int bh_console_log(const void *bytes, size_t size);
 
 /*
- * By the shared ring, without a call: the hypervisor fetches the bytes within 10 ms. Waits when the ring is
- * full. Write whole lines. Falls back to bh_console_log() when there is no ring.
+ * By the shared ring: one call when the hypervisor had stopped looking, none while bytes flow. Waits when the
+ * ring is full. Write whole lines. Falls back to bh_console_log() when there is no ring.
  */
 void bh_console_write(const void *bytes, size_t size);
 

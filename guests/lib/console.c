@@ -60,6 +60,11 @@ static uint32_t out_used(void)
 	return ring->out_head - __atomic_load_n(&ring->out_tail, __ATOMIC_ACQUIRE);
 }
 
+static void kick(void)
+{
+	(void)bh_call(VENDOR_CONSOLE_KICK, 0, 0, 0, 0, 0); /* fails only without a ring */
+}
+
 /* Asks for BH_EVENT_CONSOLE_SPACE and sleeps until `used` bytes at most are left in the ring, or another
  * event came. */
 static void wait_for_drain(uint32_t used)
@@ -67,11 +72,19 @@ static void wait_for_drain(uint32_t used)
 	__atomic_store_n(&ring->out_waiting, 1, __ATOMIC_SEQ_CST);
 	if (out_used() <= used)
 		return;
-	(void)bh_call(VENDOR_CONSOLE_KICK, 0, 0, 0, 0, 0); /* only hastens: the console tick comes anyway */
+	kick();
 	interrupts_off();
 	if (out_used() > used)
 		bh_idle();
 	interrupts_on();
+}
+
+/* The exchange is the full barrier between showing the bytes and asking whether the hypervisor sleeps. */
+static void publish(uint32_t head)
+{
+	__atomic_exchange_n(&ring->out_head, head, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&ring->kick_wanted, __ATOMIC_RELAXED))
+		kick();
 }
 
 void bh_console_write(const void *bytes, size_t size)
@@ -84,12 +97,12 @@ void bh_console_write(const void *bytes, size_t size)
 	uint32_t head = ring->out_head;
 	while (size--) {
 		while (head - __atomic_load_n(&ring->out_tail, __ATOMIC_ACQUIRE) >= BH_RING_OUT_SIZE) {
-			__atomic_store_n(&ring->out_head, head, __ATOMIC_RELEASE);
+			publish(head);
 			wait_for_drain(BH_RING_OUT_SIZE / 2);
 		}
 		ring->out[head++ % BH_RING_OUT_SIZE] = *from++;
 	}
-	__atomic_store_n(&ring->out_head, head, __ATOMIC_RELEASE);
+	publish(head);
 }
 
 void bh_console_flush(void)

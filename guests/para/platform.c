@@ -1,6 +1,6 @@
 /*
  * platform.h over libbulkhead: calls and shared pages instead of devices. In the steady state a console line
- * costs no call, a tick one (the next deadline), an IPI one.
+ * costs at most one call, a tick one (the next deadline), an IPI one.
  */
 #include "../common/print.h"
 #include "../common/text.h"
