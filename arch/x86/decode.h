@@ -21,8 +21,8 @@ struct instruction {
 	bool high_byte;         /* AH, CH, DH, BH */
 	bool sign_extend;
 	bool immediate;         /* the source is `value`, not a register */
+	bool memory_first;      /* memory is the first operand: the destination, and what COMPARE subtracts from */
 	uint64_t value;         /* sign-extended */
-	bool store_result;      /* AND/OR/XOR/ADD/SUB: to memory (true) or to the register */
 };
 
 /* Decodes an instruction with one memory operand. ERR_UNSUPPORTED: not one we emulate; ERR_FORMAT: runs past `available`. */
@@ -36,9 +36,13 @@ unsigned decode_length(const uint8_t *bytes, size_t available, enum code_size co
 struct guest_paging {
 	uint64_t cr0, cr3, cr4, efer;
 	bool user, write, fetch;   /* access wanted */
+	bool alignment_check;      /* RFLAGS.AC: lifts CR4.SMAP */
 };
 /* Reads 8 (PAE, 4-level) or 4 bytes of a guest page table; false: not memory of the guest. */
 typedef bool guest_read_fn(void *context, gpa_t address, void *to, size_t size);
-/* ERR_NOT_FOUND: not mapped or not allowed; *error is the #PF error code then. */
+/*
+ * ERR_NOT_FOUND: not mapped or not allowed; *error is the #PF error code then. ERR_RANGE: a table is not memory of the guest.
+ * Accessed and dirty bits stay as they are.
+ */
 enum status guest_translate(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read, void *context,
 			    gpa_t *address, uint32_t *error) MUST_CHECK;

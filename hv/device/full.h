@@ -19,9 +19,13 @@ bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t val
 bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value);
 bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value);
 bool full_is_mmio(const struct vcpu *vcpu, gpa_t address);
-/* x2APIC registers 800h-8FFh and IA32_TSC_DEADLINE. false: #GP. */
+/* x2APIC registers 800h-8FFh, IA32_TSC_DEADLINE, IA32_APIC_BASE. false: #GP. */
 bool full_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+/* The local APIC's TPR, of which CR8 is bits 7:4. */
+uint8_t full_task_priority(const struct vcpu *vcpu);
+void full_set_task_priority(struct vcpu *vcpu, uint8_t priority);
 
 /* Interrupts for the back end to deliver: -1, or the vector. peek does not change anything; take acknowledges it. */
 int full_peek_interrupt(struct vcpu *vcpu);

@@ -1,0 +1,453 @@
+/*
+ * How the PC is wired: which device answers at which ports, addresses and MSRs, whose line goes where, and what a device's
+ * answer means for the partition. Adding a device is one row in a table, or two.
+ *
+ * Devices that the vCPUs share stand under partition->device_lock; each local APIC is its own vCPU's alone.
+ */
+#include "arch/x86/clock.h"
+#include "arch/x86/registers.h"
+#include "hv/console/console.h"
+#include "hv/device/devices.h"
+#include "hv/lib/string.h"
+#include "hv/mem/pool.h"
+
+#define IRQ_PIT    0
+#define IRQ_SERIAL 4
+
+/*
+ * Lines
+ */
+
+/* Publishes the PIC's output, and has vCPU 0 look when it went up. */
+static void update_pic(struct partition *partition)
+{
+	struct full_devices *devices = partition->devices;
+	const bool up = pic_pending(&devices->pic) != PIC_QUIET;
+
+	if (up == !!(atomic_load_explicit(&devices->attention, memory_order_relaxed) & ATTENTION_PIC))
+		return;
+	if (!up) {
+		atomic_fetch_and(&devices->attention, ~ATTENTION_PIC);
+		return;
+	}
+	atomic_fetch_or(&devices->attention, ATTENTION_PIC);
+	vcpu_request(&partition->vcpu[0], REQUEST_INTERRUPT);
+}
+
+static void set_line(struct partition *partition, unsigned line, bool high)
+{
+	pic_set_line(&partition->devices->pic, line, high);
+	update_pic(partition);
+}
+
+static void update_serial_line(struct partition *partition)
+{
+	struct full_devices *devices = partition->devices;
+	const bool high = uart_interrupt(&devices->uart);
+
+	if (high == devices->serial_line)
+		return;
+	devices->serial_line = high;
+	set_line(partition, IRQ_SERIAL, high);
+}
+
+/* Arms the timer of channel 0, which is vCPU 0's; from another vCPU that has to be left to it. */
+static void arm_pit(struct vcpu *vcpu)
+{
+	struct full_devices *devices = vcpu->partition->devices;
+
+	if (vcpu->shared->index == 0) {
+		vcpu_set_timer(vcpu, TIMER_PIT, devices->pit.edge);
+		return;
+	}
+	atomic_fetch_or(&devices->attention, ATTENTION_PIT);
+	vcpu_request(&vcpu->partition->vcpu[0], REQUEST_INTERRUPT);
+}
+
+static void run_pit(struct vcpu *vcpu)
+{
+	struct full_devices *devices = vcpu->partition->devices;
+
+	if (pit_take_edge(&devices->pit, device_now())) {
+		set_line(vcpu->partition, IRQ_PIT, false);
+		set_line(vcpu->partition, IRQ_PIT, true);
+	}
+	arm_pit(vcpu);
+}
+
+/* Bytes wait in partition->input until the receiver has room. */
+static void receive(struct partition *partition)
+{
+	struct input_queue *input = &partition->input;
+	struct uart *uart = &partition->devices->uart;
+	uint32_t tail = atomic_load_explicit(&input->tail, memory_order_relaxed);
+
+	while (uart_can_receive(uart) && tail != atomic_load_explicit(&input->head, memory_order_acquire))
+		uart_receive(uart, input->byte[tail++ % INPUT_SIZE]);
+	atomic_store_explicit(&input->tail, tail, memory_order_release);
+}
+
+/*
+ * Ports: each device answers bytes; a wider access is one for each port it covers, as on the ISA bus, but for the rows
+ * that take it whole.
+ */
+
+static uint8_t uart_in(struct vcpu *vcpu, uint16_t port)
+{
+	struct partition *partition = vcpu->partition;
+	const uint8_t value = uart_read(&partition->devices->uart, port % UART_REGISTERS);
+
+	receive(partition);
+	update_serial_line(partition);
+	return value;
+}
+
+static enum chipset_order uart_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
+{
+	struct partition *partition = vcpu->partition;
+
+	if (uart_write(&partition->devices->uart, port % UART_REGISTERS, (uint8_t)value))
+		console_put(partition, (uint8_t)value);
+	update_serial_line(partition);
+	return CHIPSET_NOTHING;
+}
+
+static uint8_t pic_in(struct vcpu *vcpu, uint16_t port)
+{
+	const uint8_t value = pic_read(&vcpu->partition->devices->pic, port);
+
+	update_pic(vcpu->partition); /* a poll acknowledges */
+	return value;
+}
+
+static enum chipset_order pic_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
+{
+	pic_write(&vcpu->partition->devices->pic, port, (uint8_t)value);
+	update_pic(vcpu->partition);
+	return CHIPSET_NOTHING;
+}
+
+static uint8_t pit_in(struct vcpu *vcpu, uint16_t port)
+{
+	return pit_read(&vcpu->partition->devices->pit, port, device_now());
+}
+
+static enum chipset_order pit_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
+{
+	struct full_devices *devices = vcpu->partition->devices;
+	const uint64_t now = device_now(), edge = devices->pit.edge;
+
+	pit_write(&devices->pit, port, (uint8_t)value, now);
+	if (devices->pit.edge == edge)
+		return CHIPSET_NOTHING;
+	set_line(vcpu->partition, IRQ_PIT, pit_output(&devices->pit, 0, now));
+	arm_pit(vcpu);
+	return CHIPSET_NOTHING;
+}
+
+static uint8_t chipset_in(struct vcpu *vcpu, uint16_t port)
+{
+	const uint64_t uptime = tsc_to_us(device_now() - boot_tsc) / 1000000;
+
+	return chipset_read(&vcpu->partition->devices->chipset, port, boot_wall_s + uptime);
+}
+
+static enum chipset_order chipset_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
+{
+	return chipset_write(&vcpu->partition->devices->chipset, port, value);
+}
+
+struct port_row {
+	uint16_t first, count;
+	bool wide; /* takes 2 or 4 bytes whole */
+	uint8_t (*in)(struct vcpu *vcpu, uint16_t port);
+	enum chipset_order (*out)(struct vcpu *vcpu, uint16_t port, uint32_t value);
+};
+
+/* The hottest first: the rows are searched in order. */
+static const struct port_row port_rows[] = {
+	{0x3F8, UART_REGISTERS, false, uart_in, uart_out},
+	{0x20, 2, false, pic_in, pic_out},
+	{0xA0, 2, false, pic_in, pic_out},
+	{0x40, 4, false, pit_in, pit_out},
+	{0x61, 1, false, pit_in, pit_out},
+	{PORT_RTC_INDEX, 2, false, chipset_in, chipset_out},
+	{PORT_DIAGNOSTICS, 1, false, chipset_in, chipset_out},
+	{PORT_KEYBOARD_DATA, 1, false, chipset_in, chipset_out},
+	{PORT_KEYBOARD_COMMAND, 1, false, chipset_in, chipset_out},
+	{PORT_FAST_RESET, 1, false, chipset_in, chipset_out},
+	{0x4D0, 2, false, pic_in, pic_out},
+	{PORT_RESET_CONTROL, 1, false, chipset_in, chipset_out},
+	{PORT_ACPI_CONTROL, 1, true, chipset_in, chipset_out},
+};
+
+static const struct port_row *find_port(uint16_t port)
+{
+	for (const struct port_row *row = port_rows; row < port_rows + ARRAY_SIZE(port_rows); row++)
+		if ((uint16_t)(port - row->first) < row->count)
+			return row;
+	return NULL;
+}
+
+/* Never under the device lock: the order takes the lifecycle lock. It may be refused when another one is under way. */
+static void obey(struct vcpu *vcpu, enum chipset_order order)
+{
+	enum status status = OK;
+
+	if (order == CHIPSET_RESET)
+		status = partition_command(vcpu->partition, ORDER_RESET, "reset by the guest");
+	else if (order == CHIPSET_OFF)
+		status = partition_command(vcpu->partition, ORDER_OFF, "switched off by the guest");
+	(void)status;
+}
+
+static void out_bytes(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
+{
+	for (unsigned i = 0; i < size; i++)
+		(void)full_port_out(vcpu, (uint16_t)(port + i), 1, value >> 8 * i & 0xFF);
+}
+
+bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
+{
+	const struct port_row *row = find_port(port);
+	enum chipset_order order;
+
+	if (!row)
+		return false;
+	if (size != 1 && !row->wide) {
+		out_bytes(vcpu, port, size, value);
+		return true;
+	}
+	spin_lock(&vcpu->partition->device_lock);
+	order = row->out(vcpu, port, value);
+	spin_unlock(&vcpu->partition->device_lock);
+	if (unlikely(order != CHIPSET_NOTHING))
+		obey(vcpu, order);
+	return true;
+}
+
+static uint32_t in_byte(struct vcpu *vcpu, uint16_t port)
+{
+	const struct port_row *row = find_port(port);
+	uint8_t value;
+
+	if (!row)
+		return 0xFF;
+	spin_lock(&vcpu->partition->device_lock);
+	value = row->in(vcpu, port);
+	spin_unlock(&vcpu->partition->device_lock);
+	return value;
+}
+
+bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value)
+{
+	const struct port_row *row = find_port(port);
+
+	if (!row)
+		return false;
+	*value = in_byte(vcpu, port);
+	for (unsigned i = 1; i < size; i++)
+		*value |= (row->wide ? 0 : in_byte(vcpu, (uint16_t)(port + i))) << 8 * i;
+	return true;
+}
+
+/*
+ * Memory: one device so far
+ */
+
+bool full_is_mmio(const struct vcpu *vcpu, gpa_t address)
+{
+	(void)vcpu;
+	return ALIGN_DOWN(address.value, PAGE_SIZE) == APIC_DEFAULT_BASE;
+}
+
+bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value)
+{
+	if (!full_is_mmio(vcpu, address))
+		return false;
+	*value = lapic_mmio_read(vcpu, address.value % PAGE_SIZE, size);
+	return true;
+}
+
+bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value)
+{
+	if (!full_is_mmio(vcpu, address))
+		return false;
+	lapic_mmio_write(vcpu, address.value % PAGE_SIZE, size, (uint32_t)value);
+	return true;
+}
+
+/*
+ * MSRs
+ */
+
+bool full_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	if (msr - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST)
+		return lapic_msr_read(vcpu, msr, value);
+	*value = msr == MSR_TSC_DEADLINE ? vcpu->lapic->tsc_deadline : vcpu->apic_base;
+	return msr == MSR_TSC_DEADLINE || msr == MSR_APIC_BASE;
+}
+
+bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	if (msr - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST)
+		return lapic_msr_write(vcpu, msr, value);
+	if (msr == MSR_APIC_BASE)
+		return lapic_base_write(vcpu, value);
+	if (msr == MSR_TSC_DEADLINE)
+		lapic_timer_set_deadline(vcpu, value);
+	return msr == MSR_TSC_DEADLINE;
+}
+
+uint8_t full_task_priority(const struct vcpu *vcpu)
+{
+	return (uint8_t)vcpu->lapic->task_priority;
+}
+
+void full_set_task_priority(struct vcpu *vcpu, uint8_t priority)
+{
+	lapic_set_task_priority(vcpu, priority);
+}
+
+/*
+ * Interrupts
+ */
+
+/* What vCPU 0 was left by others; rare. True: the PIC's output is up. */
+static bool attend(struct vcpu *vcpu, uint32_t attention)
+{
+	struct full_devices *devices = vcpu->partition->devices;
+
+	if (attention & ATTENTION_PIT) {
+		spin_lock(&vcpu->partition->device_lock);
+		atomic_fetch_and(&devices->attention, ~ATTENTION_PIT);
+		arm_pit(vcpu);
+		spin_unlock(&vcpu->partition->device_lock);
+	}
+	return (attention & ATTENTION_PIC) && vcpu->lapic->wired;
+}
+
+static int pic_vector(struct vcpu *vcpu)
+{
+	int vector;
+
+	spin_lock(&vcpu->partition->device_lock);
+	vector = pic_pending(&vcpu->partition->devices->pic);
+	spin_unlock(&vcpu->partition->device_lock);
+	return vector;
+}
+
+static int acknowledge_pic(struct vcpu *vcpu)
+{
+	int vector;
+
+	spin_lock(&vcpu->partition->device_lock);
+	vector = pic_acknowledge(&vcpu->partition->devices->pic);
+	update_pic(vcpu->partition);
+	spin_unlock(&vcpu->partition->device_lock);
+	return vector;
+}
+
+static uint32_t attention_of(const struct vcpu *vcpu)
+{
+	if (vcpu->shared->index != 0)
+		return 0;
+	return atomic_load_explicit(&vcpu->partition->devices->attention, memory_order_relaxed);
+}
+
+int full_peek_interrupt(struct vcpu *vcpu)
+{
+	const uint32_t attention = attention_of(vcpu);
+
+	if (unlikely(lapic_load(&vcpu->lapic->posted)))
+		lapic_fetch_posted(vcpu);
+	if (unlikely(attention) && attend(vcpu, attention)) {
+		const int vector = pic_vector(vcpu);
+
+		if (vector != PIC_QUIET)
+			return vector;
+	}
+	return lapic_pending(vcpu->lapic);
+}
+
+int full_take_interrupt(struct vcpu *vcpu)
+{
+	int vector;
+
+	if ((attention_of(vcpu) & ATTENTION_PIC) && vcpu->lapic->wired)
+		return acknowledge_pic(vcpu);
+	vector = lapic_pending(vcpu->lapic);
+	if (vector >= 0)
+		lapic_acknowledge(vcpu->lapic, (unsigned)vector);
+	return vector;
+}
+
+/*
+ * What happens to the devices from outside
+ */
+
+void full_timer(struct vcpu *vcpu, enum timer_kind kind)
+{
+	if (kind == TIMER_LAPIC) {
+		lapic_timer_fire(vcpu);
+		return;
+	}
+	spin_lock(&vcpu->partition->device_lock);
+	run_pit(vcpu);
+	spin_unlock(&vcpu->partition->device_lock);
+}
+
+void full_console_input(struct vcpu *vcpu)
+{
+	spin_lock(&vcpu->partition->device_lock);
+	receive(vcpu->partition);
+	update_serial_line(vcpu->partition);
+	spin_unlock(&vcpu->partition->device_lock);
+}
+
+/*
+ * Power-on
+ */
+
+enum status full_devices_create(struct partition *partition)
+{
+	_Static_assert(sizeof(struct full_devices) <= PAGE_SIZE, "one page of the pool");
+
+	partition->devices = pool_allocate(1);
+	if (!partition->devices)
+		return ERR_NO_MEMORY;
+	full_devices_reset(partition);
+	return OK;
+}
+
+void full_devices_reset(struct partition *partition)
+{
+	struct full_devices *devices = partition->devices;
+
+	uart_reset(&devices->uart);
+	pic_reset(&devices->pic);
+	pit_reset(&devices->pit, tsc_khz);
+	memset(&devices->chipset, 0, sizeof(devices->chipset));
+	devices->serial_line = false;
+	atomic_store(&devices->attention, 0);
+}
+
+enum status lapic_create(struct vcpu *vcpu)
+{
+	_Static_assert(sizeof(struct lapic) <= PAGE_SIZE, "one page of the pool");
+
+	if (!vcpu->lapic) {
+		vcpu->lapic = pool_allocate(1);
+		if (!vcpu->lapic)
+			return ERR_NO_MEMORY;
+		vcpu->partition->devices->lapic[vcpu->shared->index] = vcpu->lapic;
+	}
+	lapic_reset(vcpu);
+	return OK;
+}
+
+void full_vcpu_reset(struct vcpu *vcpu)
+{
+	lapic_reset(vcpu);
+}

@@ -1,0 +1,485 @@
+/*
+ * The local APIC: how an interrupt comes in, is acknowledged and ended (SDM 3A 11.8), and its registers, each with one row
+ * in a table that memory and MSR accesses share (11.4.1, 11.12.1).
+ */
+#include "arch/x86/registers.h"
+#include "hv/device/lapic.h"
+
+#define VERSION           0x00050014u /* version 14h, six entries in the local vector table */
+#define XAPIC_ID_SHIFT    24
+#define FORMAT_FLAT       0xFFFFFFFFu
+#define FORMAT_LOW_BITS   0x0FFFFFFFu /* always 1 */
+#define SPURIOUS_RESET    0xFFu
+#define SPURIOUS_FIRMWARE 0x0Fu
+
+#define REGISTER_SHIFT 4    /* one register every 16 bytes */
+#define REGISTER_COUNT 0x40 /* those from 400h up are reserved */
+enum lapic_register {
+	REG_ID = 0x02,
+	REG_VERSION = 0x03,
+	REG_TASK_PRIORITY = 0x08,
+	REG_ARBITRATION = 0x09,
+	REG_PRIORITY = 0x0A,
+	REG_EOI = 0x0B,
+	REG_LOGICAL = 0x0D,
+	REG_FORMAT = 0x0E,
+	REG_SPURIOUS = 0x0F,
+	REG_SERVICE = 0x10,
+	REG_TRIGGER = 0x18,
+	REG_REQUEST = 0x20,
+	REG_ERROR = 0x28,
+	REG_COMMAND = 0x30,
+	REG_COMMAND_HIGH = 0x31,
+	REG_LVT = 0x32,
+	REG_COUNT_INITIAL = 0x38,
+	REG_COUNT_CURRENT = 0x39,
+	REG_DIVIDE = 0x3E,
+	REG_SELF = 0x3F
+};
+
+/* Bits that can be set; in x2APIC mode any other is a #GP. */
+#define MASK_BYTE     0xFFu
+#define MASK_SPURIOUS 0x1FFu
+#define MASK_LOGICAL  0xFF000000u
+#define MASK_COMMAND  0x000CCFFFu
+#define MASK_TIMER    0x000700FFu
+#define MASK_MONITOR  0x000107FFu /* thermal, performance */
+#define MASK_LINT     0x0001A7FFu
+#define MASK_ERROR    0x000100FFu
+#define MASK_DIVIDE   0x0Bu
+#define MASK_ALL      0xFFFFFFFFu
+
+static bool enabled(const struct lapic *lapic)
+{
+	return lapic_load(&lapic->mode) != LAPIC_OFF && (lapic_load(&lapic->spurious) & SPURIOUS_ENABLED);
+}
+
+/*
+ * Interrupts in and out
+ */
+
+/* PPR is the higher of TPR and the class in service (11.8.3.1). */
+static void update_priority(struct lapic *lapic)
+{
+	const uint32_t task = lapic->task_priority, service = vector_set_highest(&lapic->service);
+
+	lapic_store(&lapic->priority, task >> 4 >= service >> 4 ? task : service & 0xF0);
+}
+
+void lapic_accept(struct vcpu *vcpu, unsigned vector)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	if (!enabled(lapic))
+		return;
+	if (vector < FIRST_VALID_VECTOR) {
+		lapic_error(vcpu, ERROR_RECEIVE_VECTOR);
+		return;
+	}
+	vector_set_add(&lapic->request, vector);
+	lapic_notify(vcpu);
+}
+
+void lapic_error(struct vcpu *vcpu, uint32_t error)
+{
+	struct lapic *lapic = vcpu->lapic;
+	const uint32_t lvt = lapic->lvt[LVT_ERROR];
+
+	if (lapic->error_new & error)
+		return; /* told already; also ends the recursion when the error's own vector is invalid */
+	lapic->error_new |= error;
+	if (!(lvt & LVT_MASKED))
+		lapic_accept(vcpu, lvt & DELIVERY_VECTOR);
+}
+
+void lapic_fetch_posted(struct vcpu *vcpu)
+{
+	uint32_t words = atomic_exchange(&vcpu->lapic->posted, 0);
+
+	while (words) {
+		const unsigned word = highest_bit(words);
+		uint32_t bits = atomic_exchange(&vcpu->shared->interrupts[word], 0);
+
+		words &= ~(1u << word);
+		while (bits) {
+			const unsigned bit = highest_bit(bits);
+
+			bits &= ~(1u << bit);
+			lapic_accept(vcpu, word * 32 + bit);
+		}
+	}
+}
+
+void lapic_acknowledge(struct lapic *lapic, unsigned vector)
+{
+	vector_set_remove(&lapic->request, vector);
+	vector_set_add(&lapic->service, vector);
+	lapic_store(&lapic->priority, vector & 0xF0); /* it was above the priority, so it is the priority now */
+}
+
+void lapic_end_of_interrupt(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	if (!lapic->service.used)
+		return;
+	vector_set_remove(&lapic->service, vector_set_highest(&lapic->service));
+	update_priority(lapic);
+	lapic_notify(vcpu);
+}
+
+void lapic_set_task_priority(struct vcpu *vcpu, uint32_t value)
+{
+	vcpu->lapic->task_priority = value & MASK_BYTE;
+	update_priority(vcpu->lapic);
+	lapic_notify(vcpu);
+}
+
+/*
+ * Registers that do something when written
+ */
+
+/* Only the boot CPU's LINT0 is connected to the PIC. */
+static void update_wiring(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+	const uint32_t lint0 = lapic->lvt[LVT_LINT0];
+
+	lapic->wired = vcpu->shared->index == 0 && (lapic_load(&lapic->mode) == LAPIC_OFF ||
+						    (lint0 & (LVT_MASKED | DELIVERY_MODE)) == DELIVERY_EXTINT);
+	if (lapic->wired)
+		atomic_fetch_or(&vcpu->shared->requests, REQUEST_INTERRUPT);
+}
+
+static void write_task_priority(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	lapic_set_task_priority(vcpu, value);
+}
+
+static void write_eoi(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index, (void)value;
+	lapic_end_of_interrupt(vcpu);
+}
+
+static void write_logical(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	lapic_store(&vcpu->lapic->logical_id, value);
+}
+
+static void write_format(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	lapic_store(&vcpu->lapic->format, value | FORMAT_LOW_BITS);
+}
+
+static void write_lvt(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	struct lapic *lapic = vcpu->lapic;
+	const unsigned entry = index - REG_LVT;
+
+	if (!enabled(lapic))
+		value |= LVT_MASKED;
+	if (entry == LVT_TIMER)
+		lapic_timer_set_vector(vcpu, value);
+	lapic->lvt[entry] = value;
+	if (entry == LVT_LINT0)
+		update_wiring(vcpu);
+}
+
+/* Switching the APIC off by software masks all local interrupts (11.4.7.2). */
+static void write_spurious(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	lapic_store(&vcpu->lapic->spurious, value);
+	if (!(value & SPURIOUS_ENABLED))
+		for (unsigned i = 0; i < LVT_COUNT; i++)
+			write_lvt(vcpu, REG_LVT + i, vcpu->lapic->lvt[i]);
+}
+
+static void write_error(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	(void)index, (void)value;
+	lapic->error_status = lapic->error_new;
+	lapic->error_new = 0;
+}
+
+static void write_command(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	(void)index;
+	lapic->command = (lapic->command & ~(uint64_t)MASK_ALL) | value;
+	lapic_command(vcpu, lapic->command);
+}
+
+static void write_command_high(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	vcpu->lapic->command = (uint64_t)(value >> XAPIC_ID_SHIFT) << 32 | (uint32_t)vcpu->lapic->command;
+}
+
+static void write_count(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	lapic_timer_set_count(vcpu, value);
+}
+
+static void write_divide(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	lapic_timer_set_divide(vcpu, value);
+}
+
+static void write_self(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	(void)index;
+	if (value < FIRST_VALID_VECTOR)
+		lapic_error(vcpu, ERROR_SEND_VECTOR);
+	else
+		lapic_accept(vcpu, value);
+}
+
+/*
+ * Registers that are only read
+ */
+
+static uint32_t read_id(struct vcpu *vcpu, unsigned index)
+{
+	(void)index;
+	return lapic_load(&vcpu->lapic->mode) == LAPIC_X2APIC ? vcpu->shared->index
+							      : vcpu->shared->index << XAPIC_ID_SHIFT;
+}
+
+static uint32_t read_word(struct vcpu *vcpu, unsigned index)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	switch (index) {
+	case REG_VERSION:       return VERSION;
+	case REG_TASK_PRIORITY: return lapic->task_priority;
+	case REG_PRIORITY:      return lapic_load(&lapic->priority);
+	case REG_LOGICAL:       return lapic_load(&lapic->logical_id);
+	case REG_FORMAT:        return lapic_load(&lapic->format);
+	case REG_SPURIOUS:      return lapic_load(&lapic->spurious);
+	case REG_ERROR:         return lapic->error_status;
+	case REG_COMMAND:       return (uint32_t)lapic->command;
+	case REG_COMMAND_HIGH:  return (uint32_t)(lapic->command >> 32) << XAPIC_ID_SHIFT;
+	case REG_COUNT_INITIAL: return lapic->initial_count;
+	case REG_COUNT_CURRENT: return lapic_timer_count(vcpu);
+	case REG_DIVIDE:        return lapic->divide;
+	default:                return 0; /* trigger mode: all edges; arbitration: none */
+	}
+}
+
+static uint32_t read_service(struct vcpu *vcpu, unsigned index)
+{
+	return vcpu->lapic->service.word[index - REG_SERVICE];
+}
+
+static uint32_t read_request(struct vcpu *vcpu, unsigned index)
+{
+	lapic_fetch_posted(vcpu);
+	return vcpu->lapic->request.word[index - REG_REQUEST];
+}
+
+static uint32_t read_lvt(struct vcpu *vcpu, unsigned index)
+{
+	return vcpu->lapic->lvt[index - REG_LVT];
+}
+
+enum availability { BOTH_MODES, XAPIC_ONLY, X2APIC_ONLY };
+
+struct register_row {
+	uint32_t (*read)(struct vcpu *vcpu, unsigned index);                /* NULL: write-only */
+	void (*write)(struct vcpu *vcpu, unsigned index, uint32_t value);   /* NULL: read-only */
+	uint32_t mask;
+	enum availability availability;
+};
+
+#define EIGHT(first, function) [first... first + 7] = {function, NULL, 0, BOTH_MODES}
+
+static const struct register_row registers[REGISTER_COUNT] = {
+	[REG_ID] = {read_id, NULL, 0, BOTH_MODES},
+	[REG_VERSION] = {read_word, NULL, 0, BOTH_MODES},
+	[REG_TASK_PRIORITY] = {read_word, write_task_priority, MASK_BYTE, BOTH_MODES},
+	[REG_ARBITRATION] = {read_word, NULL, 0, XAPIC_ONLY},
+	[REG_PRIORITY] = {read_word, NULL, 0, BOTH_MODES},
+	[REG_EOI] = {NULL, write_eoi, 0, BOTH_MODES},
+	[REG_LOGICAL] = {read_word, write_logical, MASK_LOGICAL, BOTH_MODES},
+	[REG_FORMAT] = {read_word, write_format, MASK_ALL, XAPIC_ONLY},
+	[REG_SPURIOUS] = {read_word, write_spurious, MASK_SPURIOUS, BOTH_MODES},
+	EIGHT(REG_SERVICE, read_service),
+	EIGHT(REG_TRIGGER, read_word),
+	EIGHT(REG_REQUEST, read_request),
+	[REG_ERROR] = {read_word, write_error, 0, BOTH_MODES},
+	[REG_COMMAND] = {read_word, write_command, MASK_COMMAND, BOTH_MODES},
+	[REG_COMMAND_HIGH] = {read_word, write_command_high, MASK_LOGICAL, XAPIC_ONLY},
+	[REG_LVT + LVT_TIMER] = {read_lvt, write_lvt, MASK_TIMER, BOTH_MODES},
+	[REG_LVT + LVT_THERMAL] = {read_lvt, write_lvt, MASK_MONITOR, BOTH_MODES},
+	[REG_LVT + LVT_PERFORMANCE] = {read_lvt, write_lvt, MASK_MONITOR, BOTH_MODES},
+	[REG_LVT + LVT_LINT0] = {read_lvt, write_lvt, MASK_LINT, BOTH_MODES},
+	[REG_LVT + LVT_LINT1] = {read_lvt, write_lvt, MASK_LINT, BOTH_MODES},
+	[REG_LVT + LVT_ERROR] = {read_lvt, write_lvt, MASK_ERROR, BOTH_MODES},
+	[REG_COUNT_INITIAL] = {read_word, write_count, MASK_ALL, BOTH_MODES},
+	[REG_COUNT_CURRENT] = {read_word, NULL, 0, BOTH_MODES},
+	[REG_DIVIDE] = {read_word, write_divide, MASK_DIVIDE, BOTH_MODES},
+	[REG_SELF] = {NULL, write_self, MASK_BYTE, X2APIC_ONLY},
+};
+
+/*
+ * By memory (11.4.1): aligned words of 32 bits. Narrower reads get their part of the word, other writes are ignored.
+ */
+
+uint32_t lapic_mmio_read(struct vcpu *vcpu, unsigned offset, unsigned size)
+{
+	const struct register_row *row = &registers[(offset >> REGISTER_SHIFT) % REGISTER_COUNT];
+	const unsigned byte = offset & ((1u << REGISTER_SHIFT) - 1);
+
+	if (lapic_load(&vcpu->lapic->mode) != LAPIC_XAPIC)
+		return MASK_ALL; /* no APIC there: the bus reads ones */
+	if (byte + size > 4)
+		return 0;
+	if (offset >= REGISTER_COUNT << REGISTER_SHIFT || !row->read || row->availability == X2APIC_ONLY) {
+		lapic_error(vcpu, ERROR_REGISTER);
+		return 0;
+	}
+	return row->read(vcpu, offset >> REGISTER_SHIFT) >> byte * 8;
+}
+
+void lapic_mmio_write(struct vcpu *vcpu, unsigned offset, unsigned size, uint32_t value)
+{
+	const struct register_row *row = &registers[(offset >> REGISTER_SHIFT) % REGISTER_COUNT];
+
+	if (lapic_load(&vcpu->lapic->mode) != LAPIC_XAPIC || size != 4 || (offset & ((1u << REGISTER_SHIFT) - 1)))
+		return;
+	if (offset >= REGISTER_COUNT << REGISTER_SHIFT || !row->write || row->availability == X2APIC_ONLY) {
+		lapic_error(vcpu, ERROR_REGISTER);
+		return;
+	}
+	row->write(vcpu, offset >> REGISTER_SHIFT, value & row->mask);
+}
+
+/*
+ * By MSR (11.12.1.2): each access that a register does not know is a #GP.
+ */
+
+static const struct register_row *msr_row(const struct vcpu *vcpu, uint32_t msr)
+{
+	const uint32_t index = msr - MSR_X2APIC_FIRST;
+
+	if (index >= REGISTER_COUNT || lapic_load(&vcpu->lapic->mode) != LAPIC_X2APIC)
+		return NULL;
+	return registers[index].availability == XAPIC_ONLY ? NULL : &registers[index];
+}
+
+bool lapic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	const struct register_row *row = msr_row(vcpu, msr);
+
+	if (!row || !row->read)
+		return false;
+	*value = msr == MSR_X2APIC_FIRST + REG_COMMAND ? vcpu->lapic->command : row->read(vcpu, msr - MSR_X2APIC_FIRST);
+	return true;
+}
+
+bool lapic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	const struct register_row *row = msr_row(vcpu, msr);
+	const uint32_t index = msr - MSR_X2APIC_FIRST;
+
+	if (!row || !row->write || index == REG_LOGICAL)
+		return false;
+	if (index == REG_COMMAND) {
+		if ((uint32_t)value & ~row->mask)
+			return false;
+		vcpu->lapic->command = value;
+		lapic_command(vcpu, value);
+		return true;
+	}
+	if (value & ~(uint64_t)row->mask)
+		return false;
+	row->write(vcpu, index, (uint32_t)value);
+	return true;
+}
+
+/*
+ * Modes (11.12.5) and reset (11.4.7)
+ */
+
+static void reset_registers(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	lapic->request = lapic->service = (struct vector_set){0};
+	lapic->task_priority = 0;
+	lapic->error_status = lapic->error_new = 0;
+	lapic->command = 0;
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		lapic->lvt[i] = LVT_MASKED;
+	lapic->divide = 0;
+	lapic_timer_set_count(vcpu, 0);
+	lapic_store(&lapic->logical_id, 0);
+	lapic_store(&lapic->format, FORMAT_FLAT);
+	lapic_store(&lapic->spurious, SPURIOUS_RESET);
+	update_priority(lapic);
+}
+
+static enum lapic_mode mode_of(uint64_t base)
+{
+	if (!(base & APIC_BASE_ENABLE))
+		return LAPIC_OFF;
+	return base & APIC_BASE_X2APIC ? LAPIC_X2APIC : LAPIC_XAPIC;
+}
+
+static void enter_mode(struct vcpu *vcpu, enum lapic_mode mode)
+{
+	const uint32_t id = vcpu->shared->index;
+
+	if (mode == LAPIC_OFF)
+		reset_registers(vcpu);
+	if (mode == LAPIC_X2APIC) { /* cluster in the upper half, one bit of sixteen in the lower (11.12.10.2) */
+		lapic_store(&vcpu->lapic->logical_id, id >> 4 << 16 | 1u << (id & 15));
+		vcpu->lapic->command = 0;
+	}
+	lapic_store(&vcpu->lapic->mode, mode);
+	update_wiring(vcpu);
+}
+
+/* The APIC stays where it is: its page is a hole in the partition's memory, and no other page may become one. */
+bool lapic_base_write(struct vcpu *vcpu, uint64_t value)
+{
+	const enum lapic_mode from = mode_of(vcpu->apic_base), to = mode_of(value);
+	const uint64_t fixed = APIC_DEFAULT_BASE | (vcpu->apic_base & APIC_BASE_BSP);
+
+	if ((value & ~(APIC_BASE_ENABLE | APIC_BASE_X2APIC)) != fixed)
+		return false;
+	if (to == LAPIC_OFF && (value & APIC_BASE_X2APIC))
+		return false;
+	if ((from == LAPIC_X2APIC && to == LAPIC_XAPIC) || (from == LAPIC_OFF && to == LAPIC_X2APIC))
+		return false;
+	vcpu->apic_base = value;
+	if (from != to)
+		enter_mode(vcpu, to);
+	return true;
+}
+
+void lapic_reset(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+	const bool boot_cpu = vcpu->shared->index == 0;
+
+	reset_registers(vcpu);
+	vcpu->apic_base = APIC_DEFAULT_BASE | APIC_BASE_ENABLE | (boot_cpu ? APIC_BASE_BSP : 0);
+	lapic_store(&lapic->posted, 0);
+	if (boot_cpu) {
+		lapic_store(&lapic->spurious, SPURIOUS_ENABLED | SPURIOUS_FIRMWARE);
+		lapic->lvt[LVT_LINT0] = DELIVERY_EXTINT;
+		lapic->lvt[LVT_LINT1] = DELIVERY_NMI;
+	}
+	enter_mode(vcpu, LAPIC_XAPIC);
+}

@@ -1,0 +1,139 @@
+/*
+ * A virtual local APIC (SDM 3A chapter 11, APM 2 chapter 16), one for each vCPU, as xAPIC by memory or as x2APIC by MSR.
+ * Only its own CPU touches it, but for the last part: what other vCPUs need to route an interrupt to it, and the note
+ * that they have left one in vcpu_shared.interrupts[].
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include "hv/core/vcpu.h"
+
+#define LAPIC_WORDS 8 /* 256 vectors in words of 32 */
+
+enum lapic_mode { LAPIC_OFF, LAPIC_XAPIC, LAPIC_X2APIC };
+
+enum lapic_lvt { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+
+/* Fields of the local vector table (11.5.1) and of the interrupt command (11.6.1) that stand at the same bits. */
+#define DELIVERY_VECTOR 0xFFu
+#define DELIVERY_MODE   0x700u
+#define DELIVERY_FIXED  0x000u
+#define DELIVERY_LOWEST 0x100u
+#define DELIVERY_NMI    0x400u
+#define DELIVERY_INIT   0x500u
+#define DELIVERY_START  0x600u
+#define DELIVERY_EXTINT 0x700u
+#define LVT_MASKED      (1u << 16)
+#define SPURIOUS_ENABLED (1u << 8)
+
+/* Error status (11.5.3). */
+#define ERROR_SEND_VECTOR    (1u << 5)
+#define ERROR_RECEIVE_VECTOR (1u << 6)
+#define ERROR_REGISTER       (1u << 7)
+#define FIRST_VALID_VECTOR   16
+
+/* A set of vectors; bit i of `used` says that word i is not 0, so that the highest takes two bit scans. */
+struct vector_set {
+	uint32_t used;
+	uint32_t word[LAPIC_WORDS];
+};
+
+struct lapic {
+	struct vector_set request, service;
+	uint32_t task_priority;
+	bool wired;                  /* the PIC's output reaches this CPU: through LINT0, or because the APIC is off */
+	bool timer_fired;            /* one-shot: it has run out */
+	uint32_t error_status, error_new;
+	uint64_t command;            /* ICR; bits 63:32 as x2APIC has them */
+	uint32_t lvt[LVT_COUNT];
+	uint32_t initial_count;
+	uint32_t divide;             /* the register */
+	uint64_t timer_start;        /* TSC */
+	uint64_t timer_due;          /* TSC of the next interrupt, TIMER_NEVER */
+	uint64_t tsc_deadline;       /* 0: none */
+
+	_Atomic uint32_t mode;       /* enum lapic_mode */
+	_Atomic uint32_t logical_id; /* LDR; xAPIC: bits 31:24 */
+	_Atomic uint32_t format;     /* DFR */
+	_Atomic uint32_t spurious;   /* SVR */
+	_Atomic uint32_t priority;   /* PPR */
+	_Atomic uint32_t posted;     /* bit i: shared->interrupts[i] is not 0 */
+};
+
+static inline uint32_t lapic_load(const _Atomic uint32_t *value)
+{
+	return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static inline void lapic_store(_Atomic uint32_t *to, uint32_t value)
+{
+	atomic_store_explicit(to, value, memory_order_relaxed);
+}
+
+static inline unsigned highest_bit(uint32_t word) /* word is not 0 */
+{
+	return 31u - (unsigned)__builtin_clz(word);
+}
+
+static inline void vector_set_add(struct vector_set *set, unsigned vector)
+{
+	set->used |= 1u << vector / 32;
+	set->word[vector / 32] |= 1u << vector % 32;
+}
+
+static inline void vector_set_remove(struct vector_set *set, unsigned vector)
+{
+	if (!(set->word[vector / 32] &= ~(1u << vector % 32)))
+		set->used &= ~(1u << vector / 32);
+}
+
+/* The highest vector of the set, or 0 for an empty one: a vector that cannot be requested. */
+static inline unsigned vector_set_highest(const struct vector_set *set)
+{
+	const unsigned word = set->used ? highest_bit(set->used) : 0;
+
+	return set->used ? word * 32 + highest_bit(set->word[word]) : 0;
+}
+
+/* The requested vector that the processor priority lets through, or -1. */
+static inline int lapic_pending(const struct lapic *lapic)
+{
+	const unsigned vector = vector_set_highest(&lapic->request);
+
+	return vector >> 4 > lapic_load(&lapic->priority) >> 4 ? (int)vector : -1;
+}
+
+/* Has the run loop look for an interrupt before the next entry. */
+static inline void lapic_notify(struct vcpu *vcpu)
+{
+	if (lapic_pending(vcpu->lapic) >= 0)
+		atomic_fetch_or_explicit(&vcpu->shared->requests, REQUEST_INTERRUPT, memory_order_relaxed);
+}
+
+/* lapic.c. The power-on state: on the boot CPU as PC firmware leaves it (virtual wire), elsewhere as the manual says. */
+void lapic_reset(struct vcpu *vcpu);
+uint32_t lapic_mmio_read(struct vcpu *vcpu, unsigned offset, unsigned size);
+void lapic_mmio_write(struct vcpu *vcpu, unsigned offset, unsigned size, uint32_t value);
+/* 800h to 8FFh; false: #GP. */
+bool lapic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool lapic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+bool lapic_base_write(struct vcpu *vcpu, uint64_t value);
+/* A fixed interrupt has arrived for this vCPU. */
+void lapic_accept(struct vcpu *vcpu, unsigned vector);
+/* Takes in what other vCPUs have posted. */
+void lapic_fetch_posted(struct vcpu *vcpu);
+void lapic_acknowledge(struct lapic *lapic, unsigned vector);
+void lapic_end_of_interrupt(struct vcpu *vcpu);
+void lapic_set_task_priority(struct vcpu *vcpu, uint32_t value);
+void lapic_error(struct vcpu *vcpu, uint32_t error);
+
+/* lapic_command.c. Sends what an ICR value says; bits 63:32 hold the whole destination. */
+void lapic_command(struct vcpu *vcpu, uint64_t command);
+
+/* lapic_timer.c. */
+void lapic_timer_fire(struct vcpu *vcpu); /* the host timer came, perhaps early */
+void lapic_timer_set_count(struct vcpu *vcpu, uint32_t count);
+void lapic_timer_set_divide(struct vcpu *vcpu, uint32_t divide);
+void lapic_timer_set_vector(struct vcpu *vcpu, uint32_t lvt);
+void lapic_timer_set_deadline(struct vcpu *vcpu, uint64_t tsc);
+uint32_t lapic_timer_count(const struct vcpu *vcpu);

@@ -1,0 +1,133 @@
+/*
+ * Interrupts between vCPUs: the interrupt command register (SDM 3A 11.6.1), and who is meant by a destination (11.6.2,
+ * 11.12.10). A fixed interrupt for another vCPU is left in its vcpu_shared and fetched by its own CPU.
+ */
+#include "hv/core/partition.h"
+#include "hv/device/devices.h"
+
+#define COMMAND_LOGICAL    (1u << 11)
+#define COMMAND_ASSERT     (1u << 14)
+#define COMMAND_SHORTHAND  (3u << 18)
+#define SHORTHAND_NONE     (0u << 18)
+#define SHORTHAND_SELF     (1u << 18)
+#define SHORTHAND_ALL      (2u << 18)
+#define BROADCAST_XAPIC    0xFFu
+#define BROADCAST_X2APIC   0xFFFFFFFFu
+#define FORMAT_CLUSTER     0x0u /* bits 31:28 of DFR; Fh is flat */
+#define FORMAT_SHIFT       28
+#define XAPIC_ID_SHIFT     24
+#define X2APIC_CLUSTER_SHIFT 16
+#define X2APIC_MEMBERS     0xFFFFu
+
+static void post(struct vcpu *vcpu, uint32_t target, unsigned vector)
+{
+	struct vcpu_shared *shared = &vcpu->partition->vcpu[target];
+
+	atomic_fetch_or(&shared->interrupts[vector / 32], 1u << vector % 32);
+	atomic_fetch_or(&vcpu->partition->devices->lapic[target]->posted, 1u << vector / 32);
+	vcpu_request(shared, REQUEST_INTERRUPT);
+}
+
+static void deliver(struct vcpu *vcpu, uint32_t target, uint32_t command)
+{
+	switch (command & DELIVERY_MODE) {
+	case DELIVERY_FIXED:
+	case DELIVERY_LOWEST:
+		if (target == vcpu->shared->index)
+			lapic_accept(vcpu, command & DELIVERY_VECTOR);
+		else
+			post(vcpu, target, command & DELIVERY_VECTOR);
+		break;
+	case DELIVERY_NMI:   vcpu_send_nmi(vcpu->partition, target); break;
+	case DELIVERY_INIT:  vcpu_send_init(vcpu->partition, target); break;
+	case DELIVERY_START: vcpu_send_startup(vcpu->partition, target, command & DELIVERY_VECTOR); break;
+	default:             break; /* SMI: there is none here; the rest is reserved */
+	}
+}
+
+static bool in_cluster(uint32_t id, uint32_t destination)
+{
+	return (id >> 4 == destination >> 4 || destination >> 4 == 0xF) && (id & destination & 0xF);
+}
+
+/* Whether an APIC takes a logical destination for its own; each looks at it in its own mode. */
+static bool logically_addressed(const struct lapic *target, uint32_t destination)
+{
+	const uint32_t id = lapic_load(&target->logical_id), xapic_id = id >> XAPIC_ID_SHIFT;
+
+	if (lapic_load(&target->mode) == LAPIC_X2APIC)
+		return destination == BROADCAST_X2APIC ||
+		       (id >> X2APIC_CLUSTER_SHIFT == destination >> X2APIC_CLUSTER_SHIFT &&
+			(id & destination & X2APIC_MEMBERS));
+	if (lapic_load(&target->format) >> FORMAT_SHIFT == FORMAT_CLUSTER)
+		return in_cluster(xapic_id, destination & BROADCAST_XAPIC);
+	return xapic_id & destination;
+}
+
+/* In the sender's mode: xAPIC destinations have 8 bits. */
+static bool is_broadcast(const struct vcpu *vcpu, uint32_t destination)
+{
+	return destination == (lapic_load(&vcpu->lapic->mode) == LAPIC_X2APIC ? BROADCAST_X2APIC : BROADCAST_XAPIC);
+}
+
+static bool addressed(struct vcpu *vcpu, uint32_t target, uint32_t command, uint32_t destination)
+{
+	const struct lapic *lapic = vcpu->partition->devices->lapic[target];
+
+	if (!lapic || lapic_load(&lapic->mode) == LAPIC_OFF)
+		return false;
+	switch (command & COMMAND_SHORTHAND) {
+	case SHORTHAND_NONE: break;
+	case SHORTHAND_SELF: return target == vcpu->shared->index;
+	case SHORTHAND_ALL:  return true;
+	default:             return target != vcpu->shared->index;
+	}
+	if (command & COMMAND_LOGICAL)
+		return logically_addressed(lapic, destination);
+	return target == destination || is_broadcast(vcpu, destination);
+}
+
+/* Lowest priority: the one addressed vCPU with the least processor priority (11.6.2.4). */
+static void deliver_lowest(struct vcpu *vcpu, uint32_t command, uint32_t destination)
+{
+	uint32_t chosen = UINT32_MAX, least = UINT32_MAX;
+
+	for (uint32_t i = 0; i < vcpu->partition->vcpu_count; i++) {
+		const struct lapic *lapic = vcpu->partition->devices->lapic[i];
+
+		if (!addressed(vcpu, i, command, destination) || !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) ||
+		    lapic_load(&lapic->priority) >= least)
+			continue;
+		least = lapic_load(&lapic->priority);
+		chosen = i;
+	}
+	if (chosen != UINT32_MAX)
+		deliver(vcpu, chosen, command);
+}
+
+static void deliver_all(struct vcpu *vcpu, uint32_t command, uint32_t destination)
+{
+	for (uint32_t i = 0; i < vcpu->partition->vcpu_count; i++)
+		if (addressed(vcpu, i, command, destination))
+			deliver(vcpu, i, command);
+}
+
+void lapic_command(struct vcpu *vcpu, uint64_t value)
+{
+	const uint32_t command = (uint32_t)value, destination = (uint32_t)(value >> 32);
+	const uint32_t mode = command & DELIVERY_MODE;
+	const bool vectored = mode == DELIVERY_FIXED || mode == DELIVERY_LOWEST;
+
+	if (vectored && (command & DELIVERY_VECTOR) < FIRST_VALID_VECTOR) {
+		lapic_error(vcpu, ERROR_SEND_VECTOR);
+		return;
+	}
+	if (mode == DELIVERY_INIT && !(command & COMMAND_ASSERT))
+		return; /* level de-assert: synchronised arbitration ids on CPUs of old */
+	if (vectored && (command & COMMAND_SHORTHAND) == SHORTHAND_SELF)
+		lapic_accept(vcpu, command & DELIVERY_VECTOR);
+	else if (mode == DELIVERY_LOWEST)
+		deliver_lowest(vcpu, command, destination);
+	else
+		deliver_all(vcpu, command, destination);
+}

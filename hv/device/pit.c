@@ -1,0 +1,330 @@
+/*
+ * Time to ticks and back; a counter's output and value as functions of the ticks since its start; then the registers.
+ * Source: Intel 8254 data sheet (order 231164): "Mode definitions", "Read operations"; port 61h: ICH9 data sheet 13.7.1.
+ */
+#include "hv/device/pit.h"
+#include "hv/lib/string.h"
+
+#define PORT_CONTROL 0x43u
+#define PORT_SYSTEM  0x61u
+#define PORT_CHANNEL 0x03u /* low bits of ports 40h to 42h */
+
+#define CONTROL_CHANNEL_SHIFT 6
+#define CONTROL_ACCESS_SHIFT  4
+#define CONTROL_MODE_SHIFT    1
+#define CONTROL_BCD           0x01u
+#define READ_BACK             3u   /* as a channel */
+#define READ_BACK_NO_COUNT    0x20u
+#define READ_BACK_NO_STATUS   0x10u
+#define READ_BACK_FIRST       1    /* bit of channel 0 */
+
+#define STATUS_OUTPUT 0x80u
+#define STATUS_NULL   0x40u /* the count has not been loaded yet */
+
+#define ACCESS_LATCH 0
+#define ACCESS_LOW   1
+#define ACCESS_HIGH  2
+#define ACCESS_BOTH  3
+
+#define SYSTEM_GATE    0x01u
+#define SYSTEM_SPEAKER 0x02u
+#define SYSTEM_REFRESH 0x10u
+#define SYSTEM_OUTPUT  0x20u
+#define REFRESH_TICKS  18u /* the refresh bit toggles every 15 microseconds */
+
+#define COUNT_BINARY 0x10000u /* a reload of 0 */
+#define COUNT_BCD    10000u
+
+enum { TERMINAL_COUNT, ONE_SHOT, RATE, SQUARE, STROBE, GATED_STROBE };
+#define MODE_PERIODIC_BIT 2u /* modes 2 and 3, also under their second numbers 6 and 7 */
+#define MODE_ALIAS_BIT    4u
+
+/* Whole seconds and the rest apart, so that no product overflows. */
+static uint64_t scale(uint64_t value, uint64_t from_hz, uint64_t to_hz, bool up)
+{
+	const uint64_t rest = value % from_hz * to_hz;
+
+	return value / from_hz * to_hz + (rest + (up ? from_hz - 1 : 0)) / from_hz;
+}
+
+static uint64_t elapsed_ticks(const struct pit *pit, const struct pit_channel *channel, uint64_t now)
+{
+	if (!channel->running || now <= channel->start)
+		return channel->ticks_before;
+	return channel->ticks_before + scale(now - channel->start, pit->tsc_hz, PIT_HZ, false);
+}
+
+static bool is_periodic(const struct pit_channel *channel)
+{
+	return channel->mode == RATE || channel->mode == SQUARE;
+}
+
+static bool output(const struct pit_channel *channel, uint64_t ticks)
+{
+	const uint32_t reload = channel->reload;
+
+	if (!channel->loaded || (!channel->running && channel->mode != TERMINAL_COUNT && channel->mode != STROBE))
+		return channel->mode != TERMINAL_COUNT; /* waiting to be started */
+	switch (channel->mode) {
+	case TERMINAL_COUNT:
+	case ONE_SHOT: return ticks >= reload;
+	case RATE:     return ticks % reload != reload - 1;
+	case SQUARE:   return ticks % reload < (reload + 1) / 2;
+	default:       return ticks != reload;
+	}
+}
+
+/* Half a square wave counts down by two; an odd count has the high half one tick longer. */
+static uint32_t square_count(uint32_t reload, uint64_t ticks)
+{
+	const uint32_t phase = (uint32_t)(ticks % reload), half = (reload + 1) / 2;
+
+	return (reload & ~1u) - 2 * (phase < half ? phase : phase - half);
+}
+
+static uint16_t to_bcd(uint32_t value)
+{
+	return (uint16_t)(value / 1000 % 10 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10);
+}
+
+static uint32_t from_bcd(uint16_t value)
+{
+	return (value >> 12) * 1000u + (value >> 8 & 0xFu) * 100u + (value >> 4 & 0xFu) * 10u + (value & 0xFu);
+}
+
+/* What the counting element holds, as it is read. */
+static uint16_t counter(const struct pit_channel *channel, uint64_t ticks)
+{
+	const uint32_t modulus = channel->bcd ? COUNT_BCD : COUNT_BINARY;
+	uint32_t count;
+
+	if (!channel->loaded)
+		return 0;
+	if (channel->mode == RATE)
+		count = channel->reload - (uint32_t)(ticks % channel->reload);
+	else if (channel->mode == SQUARE)
+		count = square_count(channel->reload, ticks);
+	else
+		count = (uint32_t)(channel->reload + modulus - ticks % modulus); /* goes on below zero */
+	return channel->bcd ? to_bcd(count) : (uint16_t)count;
+}
+
+/*
+ * Channel 0's interrupt
+ */
+
+/* The first tick after `ticks` at which the output rises, or PIT_NEVER. */
+static uint64_t next_rise(const struct pit_channel *channel, uint64_t ticks)
+{
+	uint64_t at;
+
+	if (!channel->running)
+		return PIT_NEVER;
+	if (is_periodic(channel))
+		return (ticks / channel->reload + 1) * channel->reload;
+	at = channel->reload + (channel->mode >= STROBE ? 1 : 0);
+	return ticks < at ? at : PIT_NEVER;
+}
+
+static void find_edge(struct pit *pit, uint64_t now)
+{
+	const struct pit_channel *channel = &pit->channel[0];
+	const uint64_t rise = next_rise(channel, elapsed_ticks(pit, channel, now));
+
+	pit->edge = rise;
+	if (rise != PIT_NEVER)
+		pit->edge = channel->start + scale(rise - channel->ticks_before, PIT_HZ, pit->tsc_hz, true);
+}
+
+bool pit_take_edge(struct pit *pit, uint64_t now)
+{
+	if (now < pit->edge)
+		return false;
+	find_edge(pit, now);
+	return true;
+}
+
+bool pit_output(const struct pit *pit, unsigned channel, uint64_t now)
+{
+	const struct pit_channel *one = &pit->channel[channel];
+
+	return output(one, elapsed_ticks(pit, one, now));
+}
+
+/*
+ * Registers
+ */
+
+/* Channel 0 was told something that moves its next edge. */
+static void replan(struct pit *pit, const struct pit_channel *channel, uint64_t now)
+{
+	if (channel == &pit->channel[0])
+		find_edge(pit, now);
+}
+
+static void load(struct pit *pit, struct pit_channel *channel, uint16_t value, uint64_t now)
+{
+	if (channel->bcd)
+		channel->reload = value ? from_bcd(value) : COUNT_BCD;
+	else
+		channel->reload = value ? value : COUNT_BINARY;
+	channel->loaded = true;
+	if (channel->mode == ONE_SHOT || channel->mode == GATED_STROBE)
+		return; /* the gate starts these */
+	channel->ticks_before = 0;
+	channel->start = now;
+	channel->running = channel->gate;
+	replan(pit, channel, now);
+}
+
+static void write_count(struct pit *pit, struct pit_channel *channel, uint8_t value, uint64_t now)
+{
+	switch (channel->access) {
+	case ACCESS_LOW:  load(pit, channel, value, now); return;
+	case ACCESS_HIGH: load(pit, channel, (uint16_t)(value << 8), now); return;
+	default:          break;
+	}
+	if (channel->write_high) {
+		load(pit, channel, (uint16_t)(value << 8 | channel->low_byte), now);
+	} else if (channel->mode == TERMINAL_COUNT) {
+		channel->loaded = channel->running = false; /* the first byte stops the counting */
+		replan(pit, channel, now);
+	}
+	channel->low_byte = value;
+	channel->write_high = !channel->write_high;
+}
+
+static void latch_count(const struct pit *pit, struct pit_channel *channel, uint64_t now)
+{
+	if (channel->count_latched)
+		return;
+	channel->latch = counter(channel, elapsed_ticks(pit, channel, now));
+	channel->count_latched = true;
+}
+
+static void latch_status(const struct pit *pit, struct pit_channel *channel, uint64_t now)
+{
+	if (channel->status_latched)
+		return;
+	channel->status = (uint8_t)((output(channel, elapsed_ticks(pit, channel, now)) ? STATUS_OUTPUT : 0) |
+				    (channel->loaded ? 0 : STATUS_NULL) | channel->access << CONTROL_ACCESS_SHIFT |
+				    channel->mode << CONTROL_MODE_SHIFT | (channel->bcd ? CONTROL_BCD : 0));
+	channel->status_latched = true;
+}
+
+static void read_back(struct pit *pit, uint8_t value, uint64_t now)
+{
+	for (unsigned i = 0; i < PIT_CHANNELS; i++) {
+		if (!(value & 1u << (i + READ_BACK_FIRST)))
+			continue;
+		if (!(value & READ_BACK_NO_COUNT))
+			latch_count(pit, &pit->channel[i], now);
+		if (!(value & READ_BACK_NO_STATUS))
+			latch_status(pit, &pit->channel[i], now);
+	}
+}
+
+static void set_mode(struct pit_channel *channel, uint8_t access, uint8_t value)
+{
+	const uint8_t mode = value >> CONTROL_MODE_SHIFT & 7;
+
+	channel->access = access;
+	channel->mode = mode & MODE_PERIODIC_BIT ? mode & (uint8_t)~MODE_ALIAS_BIT : mode;
+	channel->bcd = value & CONTROL_BCD;
+	channel->loaded = channel->running = false;
+	channel->write_high = channel->read_high = false;
+	channel->count_latched = channel->status_latched = false;
+	channel->ticks_before = 0;
+}
+
+static void write_control(struct pit *pit, uint8_t value, uint64_t now)
+{
+	const unsigned index = value >> CONTROL_CHANNEL_SHIFT;
+	const uint8_t access = value >> CONTROL_ACCESS_SHIFT & 3;
+
+	if (index == READ_BACK) {
+		read_back(pit, value, now);
+	} else if (access == ACCESS_LATCH) {
+		latch_count(pit, &pit->channel[index], now);
+	} else {
+		set_mode(&pit->channel[index], access, value);
+		replan(pit, &pit->channel[index], now);
+	}
+}
+
+static uint8_t read_count(const struct pit *pit, struct pit_channel *channel, uint64_t now)
+{
+	uint16_t count;
+	bool high;
+
+	if (channel->status_latched) {
+		channel->status_latched = false;
+		return channel->status;
+	}
+	count = channel->count_latched ? channel->latch : counter(channel, elapsed_ticks(pit, channel, now));
+	high = channel->access == ACCESS_HIGH || (channel->access == ACCESS_BOTH && channel->read_high);
+	if (channel->access == ACCESS_BOTH)
+		channel->read_high = !channel->read_high;
+	if (channel->access != ACCESS_BOTH || high)
+		channel->count_latched = false;
+	return (uint8_t)(high ? count >> 8 : count);
+}
+
+/* The gate stops modes 0 and 4 and lets them go on; its rising edge starts the others from their reload (table 4-3). */
+static void set_gate(struct pit *pit, struct pit_channel *channel, bool gate, uint64_t now)
+{
+	const bool resumes = channel->mode == TERMINAL_COUNT || channel->mode == STROBE;
+
+	if (gate == channel->gate)
+		return;
+	channel->gate = gate;
+	if (gate) {
+		channel->ticks_before = resumes ? channel->ticks_before : 0;
+		channel->start = now;
+		channel->running = channel->loaded;
+	} else if (resumes || is_periodic(channel)) {
+		channel->ticks_before = elapsed_ticks(pit, channel, now);
+		channel->running = false;
+	}
+}
+
+static uint8_t read_system(const struct pit *pit, uint64_t now)
+{
+	const uint64_t ticks = scale(now, pit->tsc_hz, PIT_HZ, false);
+
+	return (uint8_t)((pit->channel[2].gate ? SYSTEM_GATE : 0) | (pit->speaker ? SYSTEM_SPEAKER : 0) |
+			 (ticks / REFRESH_TICKS & 1 ? SYSTEM_REFRESH : 0) | (pit_output(pit, 2, now) ? SYSTEM_OUTPUT : 0));
+}
+
+void pit_reset(struct pit *pit, uint32_t tsc_khz)
+{
+	memset(pit, 0, sizeof(*pit));
+	pit->tsc_hz = tsc_khz ? tsc_khz * 1000ull : PIT_HZ;
+	pit->edge = PIT_NEVER;
+	for (unsigned i = 0; i < PIT_CHANNELS; i++) {
+		pit->channel[i].access = ACCESS_BOTH;
+		pit->channel[i].mode = SQUARE;
+		pit->channel[i].gate = i != 2; /* the speaker's is port 61h's */
+	}
+}
+
+uint8_t pit_read(struct pit *pit, uint16_t port, uint64_t now)
+{
+	if (port == PORT_SYSTEM)
+		return read_system(pit, now);
+	if (port == PORT_CONTROL)
+		return 0xFF; /* write-only */
+	return read_count(pit, &pit->channel[port & PORT_CHANNEL], now);
+}
+
+void pit_write(struct pit *pit, uint16_t port, uint8_t value, uint64_t now)
+{
+	if (port == PORT_SYSTEM) {
+		pit->speaker = value & SYSTEM_SPEAKER;
+		set_gate(pit, &pit->channel[2], value & SYSTEM_GATE, now);
+	} else if (port == PORT_CONTROL) {
+		write_control(pit, value, now);
+	} else {
+		write_count(pit, &pit->channel[port & PORT_CHANNEL], value, now);
+	}
+}
