@@ -59,6 +59,7 @@
 #define VECTOR_DB 1
 #define VECTOR_NMI 2
 #define VECTOR_BP 3
+#define VECTOR_OF 4
 #define VECTOR_UD 6
 #define VECTOR_NM 7
 #define VECTOR_DF 8
@@ -118,6 +119,7 @@
 #define CPUID1_ECX_OSXSAVE   (1u << 27)
 #define CPUID1_ECX_RDRAND    (1u << 30)
 #define CPUID1_ECX_HYPERVISOR (1u << 31)
+#define CPUID7_EBX_SMEP      (1u << 7)
 #define CPUID7_EBX_RDSEED    (1u << 18)
 #define CPUID80000001_ECX_SVM (1u << 2)
 #define CPUID80000001_EDX_GIANT_PAGES (1u << 26)

@@ -1,0 +1,85 @@
+; The loop around VMRUN: general registers in, the guest runs, general registers out, C decides.
+;
+; The vCPU is at a constant address (this_vcpu), so every register goes straight to its place in vcpu->regs. RAX and RSP
+; are in the VMCB (APM 2 15.5.1): VMRUN takes the VMCB's address in RAX and gives the hypervisor's RSP back.
+
+bits 64
+default abs
+
+extern this_vcpu
+extern svm_exit
+
+; struct vcpu, as asserted in svm.h
+%define REGISTER(n) [this_vcpu + 8 * (n)]
+%define RCX_AT      REGISTER(1)
+%define RDX_AT      REGISTER(2)
+%define RBX_AT      REGISTER(3)
+%define RBP_AT      REGISTER(5)
+%define RSI_AT      REGISTER(6)
+%define RDI_AT      REGISTER(7)
+%define EXIT_TSC    [this_vcpu + 136]
+
+section .text
+
+; void svm_enter(uint64_t vmcb)
+; With GIF = 0, RFLAGS.IF = 1 (so that a physical interrupt ends the guest's run) and the guest's VMLOAD state in place.
+global svm_enter
+svm_enter:
+	push	rbp
+	mov	rbp, rsp
+	push	rbx
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+	push	rbp			; also keeps RSP 16-byte aligned at the call
+	mov	rax, rdi
+
+.enter:
+	mov	rcx, RCX_AT
+	mov	rdx, RDX_AT
+	mov	rbx, RBX_AT
+	mov	rbp, RBP_AT
+	mov	rsi, RSI_AT
+	mov	rdi, RDI_AT
+	mov	r8, REGISTER(8)
+	mov	r9, REGISTER(9)
+	mov	r10, REGISTER(10)
+	mov	r11, REGISTER(11)
+	mov	r12, REGISTER(12)
+	mov	r13, REGISTER(13)
+	mov	r14, REGISTER(14)
+	mov	r15, REGISTER(15)
+	vmrun
+
+	mov	RCX_AT, rcx
+	mov	RDX_AT, rdx
+	mov	RBX_AT, rbx
+	mov	RBP_AT, rbp
+	mov	RSI_AT, rsi
+	mov	RDI_AT, rdi
+	mov	REGISTER(8), r8
+	mov	REGISTER(9), r9
+	mov	REGISTER(10), r10
+	mov	REGISTER(11), r11
+	mov	REGISTER(12), r12
+	mov	REGISTER(13), r13
+	mov	REGISTER(14), r14
+	mov	REGISTER(15), r15
+	rdtsc
+	mov	EXIT_TSC, eax
+	mov	rbp, [rsp]		; a frame that a backtrace can follow
+	call	svm_exit
+	test	rax, rax
+	jnz	.enter
+
+	pop	rbp
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	rbx
+	pop	rbp
+	ret
+
+section .note.GNU-stack noalloc noexec nowrite progbits

@@ -1,0 +1,347 @@
+/*
+ * The exits that are rare or long, each in a function of its own, found by exit code in one table. And what
+ * SVM adds to the neutral MSR and string exits.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/svm/svm.h"
+
+typedef enum exit_action exit_handler(struct vcpu *vcpu, uint64_t *next);
+
+/*
+ * Host events
+ */
+
+static enum exit_action on_interrupt(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	svm_restore_host(vcpu);
+	exit_host_interrupt(vcpu);
+	return EXIT_AGAIN;
+}
+
+/* The NMI itself is still pending: STGI lets it in (APM 2 15.13.2). */
+static enum exit_action on_nmi(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	svm_restore_host(vcpu);
+	return EXIT_AGAIN;
+}
+
+static enum exit_action on_machine_check(struct vcpu *vcpu, uint64_t *next)
+{
+	uint64_t status = rdmsr(MSR_MCG_STATUS);
+
+	(void)next;
+	wrmsr(MSR_MCG_STATUS, 0); /* the next one would shut the machine down otherwise (APM 2 9.3.1.2) */
+	return exit_fault(vcpu, "machine check while the guest ran, MCG_STATUS 0x%llx",
+			  (unsigned long long)status);
+}
+
+/*
+ * Guest events
+ */
+
+static enum exit_action on_window(struct vcpu *vcpu, uint64_t *next)
+{
+	struct svm_vcpu *svm = svm_state(vcpu);
+
+	(void)next;
+	svm_interrupt_window(vcpu, false);
+	if (svm->shadow_rip == svm->vmcb->save.rip)
+		svm_step(vcpu, STEP_SHADOW); /* the CPU has not moved: it forgot the shadow */
+	else
+		vcpu_offer_interrupt(vcpu);
+	return EXIT_AGAIN;
+}
+
+static enum exit_action on_debug_exception(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	if (svm_state(vcpu)->step)
+		svm_step_done(vcpu);
+	else
+		svm_inject_exception(vcpu, VECTOR_DB, false, 0);
+	return EXIT_AGAIN;
+}
+
+static enum exit_action on_alignment_check(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	svm_inject_exception(vcpu, VECTOR_AC, true, 0);
+	return EXIT_AGAIN;
+}
+
+static enum exit_action on_iret(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	svm_step(vcpu, STEP_IRET);
+	return EXIT_AGAIN;
+}
+
+static enum exit_action on_cr8(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	svm_step(vcpu, STEP_CR8);
+	return EXIT_AGAIN;
+}
+
+/*
+ * Instructions
+ */
+
+/* RIP behind the instruction, whose opcode is given; false: the partition has been faulted. */
+static bool find_next_rip(struct vcpu *vcpu, const uint8_t *opcode, unsigned size, uint64_t *next)
+{
+	const struct svm_vcpu *svm = svm_state(vcpu);
+	unsigned length;
+
+	*next = svm->vmcb->control.next_rip;
+	if (svm->next_rip)
+		return true;
+	length = exit_instruction_length(vcpu, opcode, size);
+	if (!length)
+		(void)exit_fault(vcpu, "the instruction at RIP is not the one that trapped");
+	*next = svm->vmcb->save.rip + length;
+	return length != 0;
+}
+
+static enum exit_action on_hlt(struct vcpu *vcpu, uint64_t *next)
+{
+	*next = svm_next_rip(LENGTH_HLT);
+	if (!*next)
+		return EXIT_LEAVE;
+	/* The shadow of an STI before it ends with HLT, which is over when it is woken. */
+	svm_vmcb(vcpu)->control.interrupt_shadow = 0;
+	return exit_hlt(vcpu);
+}
+
+static enum exit_action on_xsetbv(struct vcpu *vcpu, uint64_t *next)
+{
+	static const uint8_t opcode[] = {0x0F, 0x01, 0xD1};
+
+	if (svm_vmcb(vcpu)->save.cpl != 0)
+		return EXIT_GP;
+	return find_next_rip(vcpu, opcode, sizeof(opcode), next) ? exit_xsetbv(vcpu) : EXIT_LEAVE;
+}
+
+/* Caches are coherent and no device goes past them: nothing to write back, and nothing may be lost. */
+static enum exit_action on_invd(struct vcpu *vcpu, uint64_t *next)
+{
+	static const uint8_t opcode[] = {0x0F, 0x08};
+
+	return find_next_rip(vcpu, opcode, sizeof(opcode), next) ? EXIT_NEXT : EXIT_LEAVE;
+}
+
+static enum exit_action on_wbinvd(struct vcpu *vcpu, uint64_t *next)
+{
+	static const uint8_t opcode[] = {0x0F, 0x09};
+
+	return find_next_rip(vcpu, opcode, sizeof(opcode), next) ? EXIT_NEXT : EXIT_LEAVE;
+}
+
+/* What CPUID does not offer: SVM itself, MONITOR and MWAIT, RDPRU, MCOMMIT. */
+static enum exit_action on_undefined(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)vcpu, (void)next;
+	return EXIT_UD;
+}
+
+/* Performance counters count the hypervisor's work too, and CPUID offers none. */
+static enum exit_action on_rdpmc(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)vcpu, (void)next;
+	return EXIT_GP;
+}
+
+/*
+ * Memory
+ */
+
+static enum exit_action on_nested_page_fault(struct vcpu *vcpu, uint64_t *next)
+{
+	const struct vmcb *vmcb = svm_vmcb(vcpu);
+	uint64_t information = vmcb->control.exit_info_1, address = vmcb->control.exit_info_2;
+	enum exit_action action;
+	unsigned length = 0;
+
+	/* Neither is an access by the instruction at RIP, so there is nothing to emulate. */
+	if (vmcb->control.exit_event & EVENT_VALID)
+		return exit_fault(vcpu, "delivery of vector %u needs memory it does not have, at GPA 0x%llx",
+				  vmcb->control.exit_event & EVENT_VECTOR, (unsigned long long)address);
+	if (information & NPF_TABLE_WALK)
+		return exit_fault(vcpu, "page tables in memory it does not have, at GPA 0x%llx",
+				  (unsigned long long)address);
+	if (information & NPF_RESERVED)
+		return exit_fault(vcpu, "a nested page table entry for GPA 0x%llx is malformed",
+				  (unsigned long long)address);
+	action = exit_memory(vcpu, gpa(address), information & NPF_WRITE, information & NPF_FETCH, &length);
+	*next = vmcb->save.rip + length;
+	return action;
+}
+
+/*
+ * Ends
+ */
+
+static enum exit_action on_shutdown(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	return exit_fault(vcpu, "triple fault");
+}
+
+static enum exit_action on_invalid(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	return exit_fault(vcpu, "VMRUN refused the VMCB");
+}
+
+static enum exit_action on_ferr_freeze(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	return exit_fault(vcpu, "x87 error with CR0.NE = 0: FERR# is not emulated");
+}
+
+static enum exit_action on_unknown(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	return exit_fault(vcpu, "exit code 0x%llx is not served",
+			  (unsigned long long)svm_vmcb(vcpu)->control.exit_code);
+}
+
+static const struct exit_row {
+	uint8_t exit_class;
+	exit_handler *handler;
+} exit_rows[] = {
+	[VMEXIT_CR8_READ] = {EXIT_CONTROL_REGISTER, on_cr8},
+	[VMEXIT_CR8_WRITE] = {EXIT_CONTROL_REGISTER, on_cr8},
+	[VMEXIT_DB] = {EXIT_EXCEPTION, on_debug_exception},
+	[VMEXIT_AC] = {EXIT_EXCEPTION, on_alignment_check},
+	[VMEXIT_MC] = {EXIT_EXCEPTION, on_machine_check},
+	[VMEXIT_INTR] = {EXIT_INTERRUPT, on_interrupt},
+	[VMEXIT_NMI] = {EXIT_NMI, on_nmi},
+	[VMEXIT_INIT] = {EXIT_INIT_SIPI, on_unknown},
+	[VMEXIT_VINTR] = {EXIT_WINDOW, on_window},
+	[VMEXIT_RDPMC] = {EXIT_OTHER, on_rdpmc},
+	[VMEXIT_IRET] = {EXIT_OTHER, on_iret},
+	[VMEXIT_INVD] = {EXIT_OTHER, on_invd},
+	[VMEXIT_HLT] = {EXIT_HLT, on_hlt},
+	[VMEXIT_INVLPGA] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_FERR_FREEZE] = {EXIT_OTHER, on_ferr_freeze},
+	[VMEXIT_SHUTDOWN] = {EXIT_SHUTDOWN, on_shutdown},
+	[VMEXIT_VMRUN] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_VMLOAD] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_VMSAVE] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_STGI] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_CLGI] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_SKINIT] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_WBINVD] = {EXIT_OTHER, on_wbinvd},
+	[VMEXIT_MONITOR] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_MWAIT] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_MWAIT_ARMED] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_XSETBV] = {EXIT_XSETBV, on_xsetbv},
+	[VMEXIT_RDPRU] = {EXIT_UNDEFINED, on_undefined},
+	[VMEXIT_MCOMMIT] = {EXIT_UNDEFINED, on_undefined},
+};
+static const struct exit_row memory_row = {EXIT_MEMORY, on_nested_page_fault};
+static const struct exit_row invalid_row = {EXIT_OTHER, on_invalid};
+static const struct exit_row unknown_row = {EXIT_OTHER, on_unknown};
+
+static const struct exit_row *find_row(uint32_t code)
+{
+	if (code < ARRAY_SIZE(exit_rows) && exit_rows[code].handler)
+		return &exit_rows[code];
+	if (code == VMEXIT_NPF)
+		return &memory_row;
+	return code == VMEXIT_INVALID ? &invalid_row : &unknown_row;
+}
+
+enum exit_class svm_exit_class(uint32_t code)
+{
+	return find_row(code)->exit_class;
+}
+
+enum exit_action svm_slow_exit(struct vcpu *vcpu, uint64_t *next)
+{
+	struct svm_vcpu *svm = svm_state(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+
+	if (vmcb->control.interrupt_shadow & SHADOW_ACTIVE)
+		svm->shadow_rip = vmcb->save.rip;
+	else if (svm->shadow_rip != vmcb->save.rip)
+		svm->shadow_rip = NEVER_A_RIP;
+	svm_requeue_event(vmcb);
+	return find_row((uint32_t)vmcb->control.exit_code)->handler(vcpu, next);
+}
+
+/*
+ * EFER: the guest's, with SVME set underneath (APM 2 3.1.7)
+ */
+
+#define EFER_GUEST_WRITES (EFER_SCE | EFER_LME | EFER_NXE)
+
+static enum exit_action efer_read(struct vcpu *vcpu)
+{
+	uint64_t value = svm_get_register(vcpu, VIRT_EFER);
+
+	vcpu->regs.rax = (uint32_t)value;
+	vcpu->regs.rdx = value >> 32;
+	return EXIT_NEXT;
+}
+
+static enum exit_action efer_write(struct vcpu *vcpu)
+{
+	uint64_t value = vcpu->regs.rdx << 32 | (uint32_t)vcpu->regs.rax;
+	uint64_t now = svm_get_register(vcpu, VIRT_EFER);
+
+	if (value & ~(EFER_GUEST_WRITES | EFER_LMA))
+		return EXIT_GP;
+	/* LME may change while paging is off only; LMA follows CR0.PG, whatever is written. */
+	if (((value ^ now) & EFER_LME) && (svm_get_register(vcpu, VIRT_CR0) & CR0_PG))
+		return EXIT_GP;
+	svm_set_register(vcpu, VIRT_EFER, (value & EFER_GUEST_WRITES) | (now & EFER_LMA));
+	return EXIT_NEXT;
+}
+
+enum exit_action svm_msr_read(struct vcpu *vcpu)
+{
+	return (uint32_t)vcpu->regs.rcx == MSR_EFER ? efer_read(vcpu) : exit_msr_read(vcpu);
+}
+
+enum exit_action svm_msr_write(struct vcpu *vcpu)
+{
+	return (uint32_t)vcpu->regs.rcx == MSR_EFER ? efer_write(vcpu) : exit_msr_write(vcpu);
+}
+
+/*
+ * INS and OUTS. The address size is there on CPUs, not under QEMU TCG; the segment with decode assists only
+ * (APM 2 15.10.2). Without, what the code segment and the instruction default to is taken.
+ */
+
+#define ACCESS_LONG    (1u << 9)  /* L */
+#define ACCESS_DEFAULT (1u << 10) /* D/B */
+
+static uint8_t default_address_size(const struct vmcb *vmcb)
+{
+	if ((vmcb->save.efer & EFER_LMA) && (vmcb->save.cs.access & ACCESS_LONG))
+		return 8;
+	return vmcb->save.cs.access & ACCESS_DEFAULT ? 4 : 2;
+}
+
+enum exit_action svm_port_string(struct vcpu *vcpu, uint32_t information)
+{
+	uint8_t address_size = (uint8_t)(2 * (information >> IO_ADDRESS_SHIFT & IO_ADDRESS_MASK));
+	bool assists = cpuid(CPUID_SVM, 0).edx & SVM_EDX_DECODE_ASSISTS;
+	struct string_io io = {
+		.port = (uint16_t)(information >> IO_PORT_SHIFT),
+		.size = (uint8_t)(information >> IO_SIZE_SHIFT & IO_SIZE_MASK),
+		.address_size = address_size ? address_size : default_address_size(svm_vmcb(vcpu)),
+		.in = information & IO_IN,
+		.rep = information & IO_REP,
+		.segment = SEGMENT_ES,
+	};
+
+	if (!io.in)
+		io.segment =
+			assists ? (uint8_t)(information >> IO_SEGMENT_SHIFT & IO_SEGMENT_MASK) : SEGMENT_DS;
+	return exit_port_string(vcpu, &io);
+}
