@@ -10,8 +10,25 @@ UNIT_printf   := hv/lib/printf.c hv/lib/status.c
 UNIT_string   := hv/lib/string_copy.c
 UNIT_image  := hv/core/image.c hv/lib/printf.c hv/lib/string_copy.c
 
+# Hypercalls stand on a fake partition (tests/unit/fake_partition.h).
+CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c vendor.c) tests/unit/fake_partition.c
+UNIT_calls         := $(CALLS)
+UNIT_psci          := $(CALLS)
+UNIT_call_services := $(CALLS)
+UNIT_vendor_calls  := $(CALLS)
+
+FUZZ_calls  := $(CALLS)
+
+CONSOLE_PURE     := hv/console/line.c hv/console/queue.c hv/console/terminal.c hv/console/keys.c hv/console/edit.c \
+                    hv/lib/printf.c
+UNIT_console     := hv/console/console.c $(CONSOLE_PURE) drivers/framebuffer.c $(BUILD)/font.c
+UNIT_framebuffer := drivers/framebuffer.c $(BUILD)/font.c
+UNIT_log         := hv/console/log.c hv/console/log_ring.c hv/lib/printf.c
+UNIT_monitor     := hv/console/monitor.c hv/console/edit.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c
+
 FUZZ_config := $(UNIT_config)
 FUZZ_image  := $(UNIT_image)
+FUZZ_console := $(CONSOLE_PURE)
 
 # --- how they are built -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,177 @@
+/*
+ * The fakes themselves: each does what its original promises, as simply as can be.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/x86/clock.h"
+#include "hv/call/call.h"
+#include "hv/call/entropy.h"
+#include "hv/console/console.h"
+#include "tests/unit/fake_partition.h"
+
+struct fake fake;
+
+uint32_t tsc_khz = FAKE_TSC_KHZ;
+uint32_t apic_timer_khz = 1000000;
+uint64_t boot_tsc = 1000;
+uint64_t boot_wall_s = 1700000000;
+
+static void require(bool promise, const char *what)
+{
+	if (promise)
+		return;
+	(void)fprintf(stderr, "broken promise: %s\n", what);
+	abort();
+}
+
+void fake_create(enum partition_mode mode)
+{
+	fake_destroy();
+	fake.memory = calloc(FAKE_MEMORY_PAGES, PAGE_SIZE);
+	require(fake.memory != NULL, "memory for the test");
+	fake.config = (struct partition_config){.name = "fake",
+						.mode = mode,
+						.cpus = FAKE_VCPUS,
+						.memory = FAKE_MEMORY_SIZE,
+						.hypervisor_leaf = true};
+	fake.partition.config = &fake.config;
+	fake.partition.vcpu_count = FAKE_VCPUS;
+	fake.partition.vcpu = fake.shared;
+	fake.partition.memory_low = FAKE_MEMORY_SIZE;
+	fake.partition.boot_cr3 = FAKE_BOOT_CR3;
+	fake.partition.stolen_time_gpa = mode == MODE_PARA ? FAKE_STOLEN_GPA : 0;
+	fake.entropy_present = true;
+	fake.entropy_left = UINT32_MAX;
+	fake.entropy_value = 0x1122334455667788;
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
+		fake.shared[i].index = i;
+		fake.vcpu[i].shared = &fake.shared[i];
+		fake.vcpu[i].partition = &fake.partition;
+		for (unsigned kind = 0; kind < TIMERS; kind++)
+			fake.vcpu[i].timer[kind] = TIMER_NEVER;
+		if (mode == MODE_PARA)
+			vendor_vcpu_reset(&fake.vcpu[i]);
+	}
+	atomic_store(&fake.shared[0].state, VCPU_ON);
+}
+
+void fake_destroy(void)
+{
+	free(fake.memory);
+	memset(&fake, 0, sizeof(fake));
+}
+
+struct fake_registers fake_call(unsigned cpu, struct fake_registers in)
+{
+	static const uint8_t passed[8] = {RAX, RSI, RDX, RCX, R8, R9, R10, R11};
+	union guest_registers *regs = &fake.vcpu[cpu].regs;
+	union guest_registers before;
+	struct fake_registers out;
+
+	for (unsigned i = 0; i < GENERAL_REGISTERS; i++)
+		regs->at[i] = 0xC0DE000000000000u + i;
+	for (unsigned i = 0; i < 8; i++)
+		regs->at[passed[i]] = in.x[i];
+	before = *regs;
+	fake.action = exit_hypercall(&fake.vcpu[cpu]);
+	for (unsigned i = 0; i < GENERAL_REGISTERS; i++)
+		if (i != RAX && i != RSI && i != RDX && i != RCX)
+			require(regs->at[i] == before.at[i],
+				"every call preserves RDI, RBX, RBP, RSP and R8 to R15");
+	for (unsigned i = 0; i < 8; i++)
+		out.x[i] = regs->at[passed[i]];
+	return out;
+}
+
+uint64_t fake_call3(unsigned cpu, uint32_t function, uint64_t x1, uint64_t x2, uint64_t x3)
+{
+	return fake_call(cpu,
+			 (struct fake_registers){
+				 {function, x1, x2, x3, 0, 0, 0, 0}
+	   })
+		.x[0];
+}
+
+void fake_type(const char *text)
+{
+	struct input_queue *input = &fake.partition.input;
+
+	for (; *text; text++) {
+		uint32_t head = atomic_load(&input->head);
+
+		require(head - atomic_load(&input->tail) < INPUT_SIZE, "room in the input queue");
+		input->byte[head % INPUT_SIZE] = (uint8_t)*text;
+		atomic_store(&input->head, head + 1);
+	}
+}
+
+/*
+ * The core.
+ */
+
+bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size)
+{
+	return address.value < partition->memory_low && size <= partition->memory_low - address.value;
+}
+
+void *partition_memory(const struct partition *partition, gpa_t address, uint64_t size)
+{
+	return partition_contains(partition, address, size) ? fake.memory + address.value : NULL;
+}
+
+enum status partition_command(struct partition *partition, enum partition_order order, const char *reason)
+{
+	(void)partition;
+	require(reason != NULL && strlen(reason) > 0, "an order has a reason");
+	if (fake.command_status == OK)
+		fake.order = order;
+	return fake.command_status;
+}
+
+void vcpu_request(struct vcpu_shared *target, uint32_t requests)
+{
+	atomic_fetch_or(&target->requests, requests);
+}
+
+void vcpu_set_timer(struct vcpu *vcpu, enum timer_kind kind, uint64_t deadline)
+{
+	vcpu->timer[kind] = deadline;
+}
+
+enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes)
+{
+	fake.waits++;
+	fake.wait_masked_wakes = masked_wakes;
+	if (fake.wait_hook)
+		fake.wait_hook(vcpu);
+	return fake.wait_result;
+}
+
+/*
+ * The console and the random number generator.
+ */
+
+void console_write(struct partition *partition, const uint8_t *bytes, size_t count)
+{
+	size_t kept = MIN(count, FAKE_CONSOLE_SIZE - fake.console_length);
+
+	require(partition == &fake.partition, "output is the caller's own");
+	memcpy(fake.console + fake.console_length, bytes, kept);
+	fake.console_length += kept;
+}
+
+bool entropy_present(void)
+{
+	return fake.entropy_present;
+}
+
+bool entropy_word(uint64_t *word)
+{
+	if (fake.entropy_left == 0)
+		return false;
+	fake.entropy_left--;
+	*word = fake.entropy_value++;
+	return true;
+}
