@@ -3,6 +3,10 @@
 # sanitizers. `make unit TEST=X` runs one.
 
 UNIT_config := $(CONFIG_C)
+UNIT_sha256         := boot/sha256.c
+UNIT_memory_table   := boot/memory_table.c
+UNIT_hypervisor_elf := boot/hypervisor_elf.c
+UNIT_madt           := boot/madt.c
 UNIT_frames   := hv/mem/frames.c
 UNIT_page_map := hv/mem/page_map.c
 UNIT_pool     := hv/mem/pool.c
@@ -21,12 +25,13 @@ FUZZ_calls  := $(CALLS)
 
 CONSOLE_PURE     := hv/console/line.c hv/console/queue.c hv/console/terminal.c hv/console/keys.c hv/console/edit.c \
                     hv/lib/printf.c
-UNIT_console     := hv/console/console.c $(CONSOLE_PURE) drivers/framebuffer.c $(BUILD)/font.c
+UNIT_console     := hv/console/console.c hv/console/log_ring.c $(CONSOLE_PURE) drivers/framebuffer.c $(BUILD)/font.c
 UNIT_framebuffer := drivers/framebuffer.c $(BUILD)/font.c
 UNIT_log         := hv/console/log.c hv/console/log_ring.c hv/lib/printf.c
 UNIT_monitor     := hv/console/monitor.c hv/console/edit.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c
 
 FUZZ_config := $(UNIT_config)
+FUZZ_hypervisor_elf := boot/hypervisor_elf.c
 FUZZ_image  := $(UNIT_image)
 FUZZ_console := $(CONSOLE_PURE)
 
