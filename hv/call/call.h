@@ -49,7 +49,8 @@ extern const struct call_service psci_service, trng_service, ffa_service, pvtime
 /* The row of a function identifier (hint bit clear) for this partition, or NULL: NOT_SUPPORTED. */
 const struct call_row *call_find(const struct partition *partition, uint32_t function);
 
-/* Between two lives of a partition, on vCPU 0's CPU, nobody in the guest: forgets what was set up by calls. */
+/* Between two lives of a partition, on vCPU 0's CPU, nobody in the guest: forgets what was set up by calls.
+ */
 void call_partition_reset(struct partition *partition);
 
 /*

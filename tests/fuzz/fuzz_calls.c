@@ -110,7 +110,8 @@ static void step_call(struct input *input)
 static void step_scribble(struct input *input)
 {
 	size_t offset = take(input, 2) % FAKE_MEMORY_SIZE;
-	size_t length = MIN(MIN(take(input, 1), input->left), FAKE_MEMORY_SIZE - offset);
+	size_t wanted = take(input, 1);
+	size_t length = MIN(MIN(wanted, input->left), FAKE_MEMORY_SIZE - offset);
 
 	memcpy(fake.memory + offset, input->at, length);
 	input->at += length;

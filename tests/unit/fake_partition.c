@@ -87,11 +87,7 @@ struct fake_registers fake_call(unsigned cpu, struct fake_registers in)
 
 uint64_t fake_call3(unsigned cpu, uint32_t function, uint64_t x1, uint64_t x2, uint64_t x3)
 {
-	return fake_call(cpu,
-			 (struct fake_registers){
-				 {function, x1, x2, x3, 0, 0, 0, 0}
-	   })
-		.x[0];
+	return fake_call(cpu, (struct fake_registers){{function, x1, x2, x3, 0, 0, 0, 0}}).x[0];
 }
 
 void fake_type(const char *text)

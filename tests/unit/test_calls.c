@@ -41,9 +41,7 @@ static int tear_down(void **state)
 
 static void assert_unknown(uint32_t function)
 {
-	const struct fake_registers in = {
-		{function, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7}
-	    };
+	const struct fake_registers in = {{function, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7}};
 	struct fake_registers out = fake_call(0, in);
 
 	assert_int_equal(fake.action, EXIT_NEXT);
@@ -131,9 +129,7 @@ static void test_64_bit_convention(void **state)
 /* What is not a result stays, also after a call that exists. */
 static void test_single_result_leaves_arguments(void **state)
 {
-	struct fake_registers in = {
-		{PSCI_VERSION, 0xFFFFFFFFFFFFFFA1u, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7}
-	       };
+	struct fake_registers in = {{PSCI_VERSION, 0xFFFFFFFFFFFFFFA1u, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7}};
 	struct fake_registers out = fake_call(0, in);
 
 	(void)state;
@@ -176,9 +172,7 @@ static void test_vendor_uid(void **state)
 
 static void test_vendor_revision(void **state)
 {
-	struct fake_registers out = fake_call(0, (struct fake_registers){
-							 {VENDOR_CALL_REVISION, 9, 9, 9}
-	});
+	struct fake_registers out = fake_call(0, (struct fake_registers){{VENDOR_CALL_REVISION, 9, 9, 9}});
 
 	(void)state;
 	assert_int_equal(out.x[0], BH_ABI_MAJOR);
@@ -188,9 +182,7 @@ static void test_vendor_revision(void **state)
 
 static void test_vendor_features(void **state)
 {
-	struct fake_registers out = fake_call(0, (struct fake_registers){
-							 {VENDOR_FEATURES, 9, 9, 9}
-	   });
+	struct fake_registers out = fake_call(0, (struct fake_registers){{VENDOR_FEATURES, 9, 9, 9}});
 
 	(void)state;
 	assert_int_equal(out.x[0], 0x7F);
@@ -221,11 +213,7 @@ static void test_full_may(void **state)
 
 static void test_hidden_hypervisor(void **state)
 {
-	struct fake_registers in =
-				      {
-					      {SMCCC_VERSION, 1, 2, 3, 4, 5, 6, 7}
-	  },
-			      out;
+	struct fake_registers in = {{SMCCC_VERSION, 1, 2, 3, 4, 5, 6, 7}}, out;
 
 	(void)state;
 	fake.config.hypervisor_leaf = false;

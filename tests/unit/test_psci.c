@@ -291,8 +291,8 @@ struct end_case {
 };
 
 static const struct end_case end_cases[] = {
-	{PSCI_SYSTEM_OFF,	  9, ORDER_OFF  },
-	{PSCI_SYSTEM_RESET,	    9, ORDER_RESET},
+	{PSCI_SYSTEM_OFF, 9, ORDER_OFF},
+	{PSCI_SYSTEM_RESET, 9, ORDER_RESET},
 	{PSCI_SYSTEM_RESET2_32, 0, ORDER_RESET},
 	{PSCI_SYSTEM_RESET2_64, 0, ORDER_RESET},
 };
