@@ -15,7 +15,17 @@ enum host_vector {
 enum status apic_enable(void) MUST_CHECK; /* this CPU */
 uint32_t apic_id(void);
 void apic_eoi(void);
+int apic_in_service(void);         /* the highest vector being served, or -1 */
 void apic_send(uint32_t apic_id, uint8_t vector);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint8_t page);
 void apic_send_nmi_to_others(void); /* panic: stop them */
+
+/*
+ * The timer of this CPU: either it fires when the TSC reaches IA32_TSC_DEADLINE, or it counts down once at the speed of its
+ * input clock (divide by 1). Raises VECTOR_TIMER.
+ */
+void apic_timer_use_deadline(void);
+void apic_timer_use_count(void);
+void apic_timer_start(uint32_t count); /* 0 stops it */
+uint32_t apic_timer_count(void);       /* what is left */

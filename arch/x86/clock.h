@@ -10,7 +10,9 @@ extern uint32_t apic_timer_khz;   /* input clock of the local APIC timer at divi
 extern uint64_t boot_tsc;         /* TSC when the hypervisor was entered */
 extern uint64_t boot_wall_s;      /* seconds since 1970 at boot_tsc, from the RTC; 0: unknown */
 
-void clock_calibrate(void);       /* boot CPU, once */
+void clock_calibrate(void);       /* boot CPU, once: after apic_enable() */
+void host_timer_enable(void);     /* this CPU, after apic_enable() and clock_calibrate() */
+void clock_delay_us(uint64_t us); /* waits; interrupts stay off */
 /* One-shot at an absolute TSC value; TIMER_NEVER disarms. In the past: fires at once. Raises VECTOR_TIMER. */
 void host_timer_arm(uint64_t deadline);
 

@@ -1,47 +1,52 @@
 /*
- * A guest's linear address to its guest-physical address, as the guest's own CR0, CR3, CR4 and EFER say: no paging, 32-bit
- * (SDM 3A 4.3), PAE (4.4) or 4-level paging (4.5), then the access rights (4.6) and, where refused, the error code (4.7).
- * 5-level paging is not offered to guests, so it is not walked.
+ * A guest's linear address to its guest-physical address, as the guest's own CR0, CR3, CR4 and EFER say: no
+ * paging, 32-bit (SDM 3A 4.3), PAE (4.4) or 4-level paging (4.5), then the access rights (4.6) and, where
+ * refused, the error code (4.7). 5-level paging is not offered to guests, so it is not walked.
  */
 #include "arch/x86/guest_walk.h"
 
-#define LEGACY_TOP_SHIFT     22
-#define LEGACY_INDEX_MASK    0x3FFu
-#define LEGACY_FRAME         0xFFFFF000u
-#define LEGACY_LARGE_FRAME   0xFFC00000u
-#define PSE36_HIGH_BITS      0x001FE000u /* bits 20:13 of a 4 MiB entry are address bits 39:32 */
-#define PSE36_HIGH_SHIFT     19
-#define LEGACY_LINEAR_MASK   0xFFFFFFFFull
+#define LEGACY_TOP_SHIFT   22
+#define LEGACY_INDEX_MASK  0x3FFu
+#define LEGACY_FRAME	   0xFFFFF000u
+#define LEGACY_LARGE_FRAME 0xFFC00000u
+#define PSE36_HIGH_BITS	   0x001FE000u /* bits 20:13 of a 4 MiB entry are address bits 39:32 */
+#define PSE36_HIGH_SHIFT   19
+#define LEGACY_LINEAR_MASK 0xFFFFFFFFull
 
 static uint32_t access_bits(const struct guest_paging *paging)
 {
 	const bool fetch_shown = paging->fetch && ((paging->efer & EFER_NXE) || (paging->cr4 & CR4_SMEP));
 
-	return (paging->write ? FAULT_WRITE : 0) | (paging->user ? FAULT_USER : 0) | (fetch_shown ? FAULT_FETCH : 0);
+	return (paging->write ? FAULT_WRITE : 0) | (paging->user ? FAULT_USER : 0) |
+	       (fetch_shown ? FAULT_FETCH : 0);
 }
 
-static enum status walk_legacy(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read, void *context,
-			       struct guest_leaf *leaf)
+static enum status walk_legacy(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read,
+			       void *context, struct guest_leaf *leaf)
 {
 	const uint64_t directory = paging->cr3 & LEGACY_FRAME;
 	uint32_t upper = 0, lower = 0;
 
-	if (!read(context, gpa(directory + ((linear >> LEGACY_TOP_SHIFT) & LEGACY_INDEX_MASK) * 4), &upper, 4))
+	if (!read(context, gpa(directory + ((linear >> LEGACY_TOP_SHIFT) & LEGACY_INDEX_MASK) * 4), &upper,
+		  4))
 		return ERR_RANGE;
 	if (!(upper & ENTRY_PRESENT))
 		return ERR_NOT_FOUND;
 	if ((upper & ENTRY_LARGE) && (paging->cr4 & CR4_PSE)) {
 		const uint64_t high = (uint64_t)(upper & PSE36_HIGH_BITS) << PSE36_HIGH_SHIFT;
 
-		*leaf = (struct guest_leaf){upper, upper, 0, high | (upper & LEGACY_LARGE_FRAME) | (linear & ~LEGACY_LARGE_FRAME),
-					    LEGACY_TOP_SHIFT};
+		*leaf = (struct guest_leaf){
+			upper, upper, 0, high | (upper & LEGACY_LARGE_FRAME) | (linear & ~LEGACY_LARGE_FRAME),
+			LEGACY_TOP_SHIFT};
 		return OK;
 	}
-	if (!read(context, gpa((upper & LEGACY_FRAME) + ((linear >> PAGE_SHIFT) & LEGACY_INDEX_MASK) * 4), &lower, 4))
+	if (!read(context, gpa((upper & LEGACY_FRAME) + ((linear >> PAGE_SHIFT) & LEGACY_INDEX_MASK) * 4),
+		  &lower, 4))
 		return ERR_RANGE;
 	if (!(lower & ENTRY_PRESENT))
 		return ERR_NOT_FOUND;
-	*leaf = (struct guest_leaf){lower, upper & lower, 0, (lower & LEGACY_FRAME) | (linear & (PAGE_SIZE - 1)), PAGE_SHIFT};
+	*leaf = (struct guest_leaf){lower, upper & lower, 0,
+				    (lower & LEGACY_FRAME) | (linear & (PAGE_SIZE - 1)), PAGE_SHIFT};
 	return OK;
 }
 
@@ -63,8 +68,8 @@ static bool allowed(const struct guest_paging *paging, const struct guest_leaf *
 	return !(paging->cr4 & CR4_SMAP) || paging->alignment_check;
 }
 
-enum status guest_translate(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read, void *context,
-			    gpa_t *address, uint32_t *error)
+enum status guest_translate(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read,
+			    void *context, gpa_t *address, uint32_t *error)
 {
 	struct guest_leaf leaf;
 	enum status status;

@@ -36,9 +36,6 @@ void interrupts_early(void);
 void interrupts_own_stacks(void);
 /* This CPU's GDT, TSS and IDT. On its own tables. */
 void interrupts_load_cpu(void);
-/* Back to interrupts_early(), for a way into firmware on the boot tables, where no per-CPU area is mapped. */
-void interrupts_leave_stacks(void);
-
 /* False until the boot CPU is on its own tables: this_cpu is not there yet. */
 extern bool percpu_mapped;
 

@@ -9,7 +9,7 @@
 #include "hv/mem/page_map.h"
 
 /* Builds what all CPUs share: the image by its sections (W^X) and the pool. Boot CPU, on the boot tables. */
-enum status paging_create(const struct boot_info *boot, hpa_t pool, uint64_t pool_size) MUST_CHECK;
+enum status paging_create(const struct boot_info *boot, hpa_t pool, uint64_t pool_bytes) MUST_CHECK;
 
 /* A CPU's tables with its per-CPU area, its stacks and their guard pages: frames come from the pool. */
 struct percpu_frames {

@@ -2,8 +2,10 @@
  * What belongs to one physical CPU. The area is at the same virtual address on every CPU (PERCPU_BASE), so this_cpu is a
  * constant; other CPUs cannot reach it. The boot CPU fills each area before it starts the CPU.
  *
- *   page 0       struct percpu (grows to PERCPU_PAGES)
- *   guard page, stack, guard page, fault stack (NMI, #DF, #MC by IST), guard page
+ *   struct percpu (PERCPU_PAGES), guard page, stack, guard page, fault stack (NMI, #DF, #MC by IST), guard page
+ *
+ * this_cpu and this_vcpu are two names of one address (hv/linker.ld), which the compiler must take for two objects: what is
+ * in struct vcpu is reached through this_vcpu only, the rest through this_cpu only.
  */
 #pragma once
 
@@ -16,6 +18,11 @@
 #define FAULT_STACK_PAGES  2
 #define STACK_TOP          (PERCPU_BASE + (PERCPU_PAGES + 1 + STACK_PAGES) * PAGE_SIZE)
 #define FAULT_STACK_TOP    (STACK_TOP + (1 + FAULT_STACK_PAGES) * PAGE_SIZE)
+/* Entries of the interrupt stack table. NMI gets the uppermost part of the fault stack for itself, since one may come while
+ * a double fault is being reported. */
+#define IST_NMI            1
+#define IST_FAULT          2
+#define NMI_STACK_SIZE     1024
 #define PERCPU_AREA_PAGES  (PERCPU_PAGES + 1 + STACK_PAGES + 1 + FAULT_STACK_PAGES + 1)
 
 struct percpu {
@@ -25,6 +32,7 @@ struct percpu {
 	hpa_t area;                     /* HPA of this area's first page */
 	hpa_t cr3;
 	_Atomic uint32_t nmi_pending;   /* the NMI handler saw one */
+	bool virt_enabled;              /* virt->cpu_enable() was called, cpu_disable() was not */
 	struct gdt gdt ALIGNED(16);
 	struct tss tss ALIGNED(16);
 };

@@ -1,6 +1,7 @@
 /*
- * What else a PC answers on its ports: the ways to reset it and to switch it off, a keyboard controller without keyboard, the
- * clock's index register, diagnostics. PCI configuration reads all ones: a bus without devices.
+ * What else a PC answers on its ports: the ways to reset it and to switch it off, a keyboard controller
+ * without keyboard, the clock's index register, diagnostics. PCI configuration reads all ones: a bus without
+ * devices.
  */
 #pragma once
 
@@ -15,10 +16,10 @@ struct chipset {
 
 #define PORT_KEYBOARD_DATA    0x60u
 #define PORT_KEYBOARD_COMMAND 0x64u
-#define PORT_RTC_INDEX        0x70u
-#define PORT_RTC_DATA         0x71u
+#define PORT_RTC_INDEX	      0x70u
+#define PORT_RTC_DATA	      0x71u
 #define PORT_DIAGNOSTICS      0x80u
-#define PORT_FAST_RESET       0x92u
+#define PORT_FAST_RESET	      0x92u
 #define PORT_ACPI_CONTROL     0x604u
 #define PORT_RESET_CONTROL    0xCF9u
 

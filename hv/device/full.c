@@ -1,6 +1,6 @@
 /*
- * How the PC is wired: which device answers at which ports, addresses and MSRs, whose line goes where, and what a device's
- * answer means for the partition. Adding a device is one row in a table, or two.
+ * How the PC is wired: which device answers at which ports, addresses and MSRs, whose line goes where, and
+ * what a device's answer means for the partition. Adding a device is one row in a table, or two.
  *
  * Devices that the vCPUs share stand under partition->device_lock; each local APIC is its own vCPU's alone.
  */
@@ -11,7 +11,7 @@
 #include "hv/lib/string.h"
 #include "hv/mem/pool.h"
 
-#define IRQ_PIT    0
+#define IRQ_PIT	   0
 #define IRQ_SERIAL 4
 
 /*
@@ -88,8 +88,8 @@ static void receive(struct partition *partition)
 }
 
 /*
- * Ports: each device answers bytes; a wider access is one for each port it covers, as on the ISA bus, but for the rows
- * that take it whole.
+ * Ports: each device answers bytes; a wider access is one for each port it covers, as on the ISA bus, but for
+ * the rows that take it whole.
  */
 
 static uint8_t uart_in(struct vcpu *vcpu, uint16_t port)
@@ -189,7 +189,8 @@ static const struct port_row *find_port(uint16_t port)
 	return NULL;
 }
 
-/* Never under the device lock: the order takes the lifecycle lock. It may be refused when another one is under way. */
+/* Never under the device lock: the order takes the lifecycle lock. It may be refused when another one is
+ * under way. */
 static void obey(struct vcpu *vcpu, enum chipset_order order)
 {
 	enum status status = OK;

@@ -1,15 +1,15 @@
 /*
- * The local APIC: how an interrupt comes in, is acknowledged and ended (SDM 3A 11.8), and its registers, each with one row
- * in a table that memory and MSR accesses share (11.4.1, 11.12.1).
+ * The local APIC: how an interrupt comes in, is acknowledged and ended (SDM 3A 11.8), and its registers, each
+ * with one row in a table that memory and MSR accesses share (11.4.1, 11.12.1).
  */
 #include "arch/x86/registers.h"
 #include "hv/device/lapic.h"
 
-#define VERSION           0x00050014u /* version 14h, six entries in the local vector table */
-#define XAPIC_ID_SHIFT    24
-#define FORMAT_FLAT       0xFFFFFFFFu
-#define FORMAT_LOW_BITS   0x0FFFFFFFu /* always 1 */
-#define SPURIOUS_RESET    0xFFu
+#define VERSION		  0x00050014u /* version 14h, six entries in the local vector table */
+#define XAPIC_ID_SHIFT	  24
+#define FORMAT_FLAT	  0xFFFFFFFFu
+#define FORMAT_LOW_BITS	  0x0FFFFFFFu /* always 1 */
+#define SPURIOUS_RESET	  0xFFu
 #define SPURIOUS_FIRMWARE 0x0Fu
 
 #define REGISTER_SHIFT 4    /* one register every 16 bytes */
@@ -114,7 +114,8 @@ void lapic_acknowledge(struct lapic *lapic, unsigned vector)
 {
 	vector_set_remove(&lapic->request, vector);
 	vector_set_add(&lapic->service, vector);
-	lapic_store(&lapic->priority, vector & 0xF0); /* it was above the priority, so it is the priority now */
+	lapic_store(&lapic->priority,
+		    vector & 0xF0); /* it was above the priority, so it is the priority now */
 }
 
 void lapic_end_of_interrupt(struct vcpu *vcpu)
@@ -145,8 +146,9 @@ static void update_wiring(struct vcpu *vcpu)
 	struct lapic *lapic = vcpu->lapic;
 	const uint32_t lint0 = lapic->lvt[LVT_LINT0];
 
-	lapic->wired = vcpu->shared->index == 0 && (lapic_load(&lapic->mode) == LAPIC_OFF ||
-						    (lint0 & (LVT_MASKED | DELIVERY_MODE)) == DELIVERY_EXTINT);
+	lapic->wired =
+		vcpu->shared->index == 0 && (lapic_load(&lapic->mode) == LAPIC_OFF ||
+					     (lint0 & (LVT_MASKED | DELIVERY_MODE)) == DELIVERY_EXTINT);
 	if (lapic->wired)
 		atomic_fetch_or(&vcpu->shared->requests, REQUEST_INTERRUPT);
 }
@@ -260,19 +262,19 @@ static uint32_t read_word(struct vcpu *vcpu, unsigned index)
 	struct lapic *lapic = vcpu->lapic;
 
 	switch (index) {
-	case REG_VERSION:       return VERSION;
+	case REG_VERSION: return VERSION;
 	case REG_TASK_PRIORITY: return lapic->task_priority;
-	case REG_PRIORITY:      return lapic_load(&lapic->priority);
-	case REG_LOGICAL:       return lapic_load(&lapic->logical_id);
-	case REG_FORMAT:        return lapic_load(&lapic->format);
-	case REG_SPURIOUS:      return lapic_load(&lapic->spurious);
-	case REG_ERROR:         return lapic->error_status;
-	case REG_COMMAND:       return (uint32_t)lapic->command;
-	case REG_COMMAND_HIGH:  return (uint32_t)(lapic->command >> 32) << XAPIC_ID_SHIFT;
+	case REG_PRIORITY: return lapic_load(&lapic->priority);
+	case REG_LOGICAL: return lapic_load(&lapic->logical_id);
+	case REG_FORMAT: return lapic_load(&lapic->format);
+	case REG_SPURIOUS: return lapic_load(&lapic->spurious);
+	case REG_ERROR: return lapic->error_status;
+	case REG_COMMAND: return (uint32_t)lapic->command;
+	case REG_COMMAND_HIGH: return (uint32_t)(lapic->command >> 32) << XAPIC_ID_SHIFT;
 	case REG_COUNT_INITIAL: return lapic->initial_count;
 	case REG_COUNT_CURRENT: return lapic_timer_count(vcpu);
-	case REG_DIVIDE:        return lapic->divide;
-	default:                return 0; /* trigger mode: all edges; arbitration: none */
+	case REG_DIVIDE: return lapic->divide;
+	default: return 0; /* trigger mode: all edges; arbitration: none */
 	}
 }
 
@@ -295,8 +297,8 @@ static uint32_t read_lvt(struct vcpu *vcpu, unsigned index)
 enum availability { BOTH_MODES, XAPIC_ONLY, X2APIC_ONLY };
 
 struct register_row {
-	uint32_t (*read)(struct vcpu *vcpu, unsigned index);                /* NULL: write-only */
-	void (*write)(struct vcpu *vcpu, unsigned index, uint32_t value);   /* NULL: read-only */
+	uint32_t (*read)(struct vcpu *vcpu, unsigned index);		  /* NULL: write-only */
+	void (*write)(struct vcpu *vcpu, unsigned index, uint32_t value); /* NULL: read-only */
 	uint32_t mask;
 	enum availability availability;
 };
@@ -332,7 +334,8 @@ static const struct register_row registers[REGISTER_COUNT] = {
 };
 
 /*
- * By memory (11.4.1): aligned words of 32 bits. Narrower reads get their part of the word, other writes are ignored.
+ * By memory (11.4.1): aligned words of 32 bits. Narrower reads get their part of the word, other writes are
+ * ignored.
  */
 
 uint32_t lapic_mmio_read(struct vcpu *vcpu, unsigned offset, unsigned size)
@@ -355,7 +358,8 @@ void lapic_mmio_write(struct vcpu *vcpu, unsigned offset, unsigned size, uint32_
 {
 	const struct register_row *row = &registers[(offset >> REGISTER_SHIFT) % REGISTER_COUNT];
 
-	if (lapic_load(&vcpu->lapic->mode) != LAPIC_XAPIC || size != 4 || (offset & ((1u << REGISTER_SHIFT) - 1)))
+	if (lapic_load(&vcpu->lapic->mode) != LAPIC_XAPIC || size != 4 ||
+	    (offset & ((1u << REGISTER_SHIFT) - 1)))
 		return;
 	if (offset >= REGISTER_COUNT << REGISTER_SHIFT || !row->write || row->availability == X2APIC_ONLY) {
 		lapic_error(vcpu, ERROR_REGISTER);
@@ -383,7 +387,8 @@ bool lapic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 
 	if (!row || !row->read)
 		return false;
-	*value = msr == MSR_X2APIC_FIRST + REG_COMMAND ? vcpu->lapic->command : row->read(vcpu, msr - MSR_X2APIC_FIRST);
+	*value = msr == MSR_X2APIC_FIRST + REG_COMMAND ? vcpu->lapic->command
+						       : row->read(vcpu, msr - MSR_X2APIC_FIRST);
 	return true;
 }
 
@@ -442,7 +447,8 @@ static void enter_mode(struct vcpu *vcpu, enum lapic_mode mode)
 
 	if (mode == LAPIC_OFF)
 		reset_registers(vcpu);
-	if (mode == LAPIC_X2APIC) { /* cluster in the upper half, one bit of sixteen in the lower (11.12.10.2) */
+	if (mode ==
+	    LAPIC_X2APIC) { /* cluster in the upper half, one bit of sixteen in the lower (11.12.10.2) */
 		lapic_store(&vcpu->lapic->logical_id, id >> 4 << 16 | 1u << (id & 15));
 		vcpu->lapic->command = 0;
 	}
@@ -450,7 +456,8 @@ static void enter_mode(struct vcpu *vcpu, enum lapic_mode mode)
 	update_wiring(vcpu);
 }
 
-/* The APIC stays where it is: its page is a hole in the partition's memory, and no other page may become one. */
+/* The APIC stays where it is: its page is a hole in the partition's memory, and no other page may become one.
+ */
 bool lapic_base_write(struct vcpu *vcpu, uint64_t value)
 {
 	const enum lapic_mode from = mode_of(vcpu->apic_base), to = mode_of(value);

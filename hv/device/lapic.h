@@ -1,7 +1,7 @@
 /*
- * A virtual local APIC (SDM 3A chapter 11, APM 2 chapter 16), one for each vCPU, as xAPIC by memory or as x2APIC by MSR.
- * Only its own CPU touches it, but for the last part: what other vCPUs need to route an interrupt to it, and the note
- * that they have left one in vcpu_shared.interrupts[].
+ * A virtual local APIC (SDM 3A chapter 11, APM 2 chapter 16), one for each vCPU, as xAPIC by memory or as
+ * x2APIC by MSR. Only its own CPU touches it, but for the last part: what other vCPUs need to route an
+ * interrupt to it, and the note that they have left one in vcpu_shared.interrupts[].
  */
 #pragma once
 
@@ -14,22 +14,23 @@ enum lapic_mode { LAPIC_OFF, LAPIC_XAPIC, LAPIC_X2APIC };
 
 enum lapic_lvt { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
-/* Fields of the local vector table (11.5.1) and of the interrupt command (11.6.1) that stand at the same bits. */
-#define DELIVERY_VECTOR 0xFFu
-#define DELIVERY_MODE   0x700u
-#define DELIVERY_FIXED  0x000u
-#define DELIVERY_LOWEST 0x100u
-#define DELIVERY_NMI    0x400u
-#define DELIVERY_INIT   0x500u
-#define DELIVERY_START  0x600u
-#define DELIVERY_EXTINT 0x700u
-#define LVT_MASKED      (1u << 16)
+/* Fields of the local vector table (11.5.1) and of the interrupt command (11.6.1) that stand at the same
+ * bits. */
+#define DELIVERY_VECTOR	 0xFFu
+#define DELIVERY_MODE	 0x700u
+#define DELIVERY_FIXED	 0x000u
+#define DELIVERY_LOWEST	 0x100u
+#define DELIVERY_NMI	 0x400u
+#define DELIVERY_INIT	 0x500u
+#define DELIVERY_START	 0x600u
+#define DELIVERY_EXTINT	 0x700u
+#define LVT_MASKED	 (1u << 16)
 #define SPURIOUS_ENABLED (1u << 8)
 
 /* Error status (11.5.3). */
 #define ERROR_SEND_VECTOR    (1u << 5)
 #define ERROR_RECEIVE_VECTOR (1u << 6)
-#define ERROR_REGISTER       (1u << 7)
+#define ERROR_REGISTER	     (1u << 7)
 #define FIRST_VALID_VECTOR   16
 
 /* A set of vectors; bit i of `used` says that word i is not 0, so that the highest takes two bit scans. */
@@ -41,18 +42,18 @@ struct vector_set {
 struct lapic {
 	struct vector_set request, service;
 	uint32_t task_priority;
-	bool wired;                  /* the PIC's output reaches this CPU: through LINT0, or because the APIC is off */
-	bool timer_fired;            /* one-shot: it has run out */
+	bool wired;	  /* the PIC's output reaches this CPU: through LINT0, or because the APIC is off */
+	bool timer_fired; /* one-shot: it has run out */
 	uint32_t error_status, error_new;
-	uint64_t command;            /* ICR; bits 63:32 as x2APIC has them */
+	uint64_t command; /* ICR; bits 63:32 as x2APIC has them */
 	uint32_t lvt[LVT_COUNT];
 	uint32_t initial_count;
-	uint32_t divide;             /* the register */
-	uint64_t timer_start;        /* TSC */
-	uint64_t timer_due;          /* TSC of the next interrupt, TIMER_NEVER */
-	uint64_t tsc_deadline;       /* 0: none */
+	uint32_t divide;       /* the register */
+	uint64_t timer_start;  /* TSC */
+	uint64_t timer_due;    /* TSC of the next interrupt, TIMER_NEVER */
+	uint64_t tsc_deadline; /* 0: none */
 
-	_Atomic uint32_t mode;       /* enum lapic_mode */
+	_Atomic uint32_t mode;	     /* enum lapic_mode */
 	_Atomic uint32_t logical_id; /* LDR; xAPIC: bits 31:24 */
 	_Atomic uint32_t format;     /* DFR */
 	_Atomic uint32_t spurious;   /* SVR */
@@ -110,7 +111,8 @@ static inline void lapic_notify(struct vcpu *vcpu)
 		atomic_fetch_or_explicit(&vcpu->shared->requests, REQUEST_INTERRUPT, memory_order_relaxed);
 }
 
-/* lapic.c. The power-on state: on the boot CPU as PC firmware leaves it (virtual wire), elsewhere as the manual says. */
+/* lapic.c. The power-on state: on the boot CPU as PC firmware leaves it (virtual wire), elsewhere as the
+ * manual says. */
 void lapic_reset(struct vcpu *vcpu);
 uint32_t lapic_mmio_read(struct vcpu *vcpu, unsigned offset, unsigned size);
 void lapic_mmio_write(struct vcpu *vcpu, unsigned offset, unsigned size, uint32_t value);

@@ -1,23 +1,24 @@
 /*
- * Interrupts between vCPUs: the interrupt command register (SDM 3A 11.6.1), and who is meant by a destination (11.6.2,
- * 11.12.10). A fixed interrupt for another vCPU is left in its vcpu_shared and fetched by its own CPU.
+ * Interrupts between vCPUs: the interrupt command register (SDM 3A 11.6.1), and who is meant by a destination
+ * (11.6.2, 11.12.10). A fixed interrupt for another vCPU is left in its vcpu_shared and fetched by its own
+ * CPU.
  */
 #include "hv/core/partition.h"
 #include "hv/device/devices.h"
 
-#define COMMAND_LOGICAL    (1u << 11)
-#define COMMAND_ASSERT     (1u << 14)
-#define COMMAND_SHORTHAND  (3u << 18)
-#define SHORTHAND_NONE     (0u << 18)
-#define SHORTHAND_SELF     (1u << 18)
-#define SHORTHAND_ALL      (2u << 18)
-#define BROADCAST_XAPIC    0xFFu
-#define BROADCAST_X2APIC   0xFFFFFFFFu
-#define FORMAT_CLUSTER     0x0u /* bits 31:28 of DFR; Fh is flat */
-#define FORMAT_SHIFT       28
-#define XAPIC_ID_SHIFT     24
+#define COMMAND_LOGICAL	     (1u << 11)
+#define COMMAND_ASSERT	     (1u << 14)
+#define COMMAND_SHORTHAND    (3u << 18)
+#define SHORTHAND_NONE	     (0u << 18)
+#define SHORTHAND_SELF	     (1u << 18)
+#define SHORTHAND_ALL	     (2u << 18)
+#define BROADCAST_XAPIC	     0xFFu
+#define BROADCAST_X2APIC     0xFFFFFFFFu
+#define FORMAT_CLUSTER	     0x0u /* bits 31:28 of DFR; Fh is flat */
+#define FORMAT_SHIFT	     28
+#define XAPIC_ID_SHIFT	     24
 #define X2APIC_CLUSTER_SHIFT 16
-#define X2APIC_MEMBERS     0xFFFFu
+#define X2APIC_MEMBERS	     0xFFFFu
 
 static void post(struct vcpu *vcpu, uint32_t target, unsigned vector)
 {
@@ -38,10 +39,10 @@ static void deliver(struct vcpu *vcpu, uint32_t target, uint32_t command)
 		else
 			post(vcpu, target, command & DELIVERY_VECTOR);
 		break;
-	case DELIVERY_NMI:   vcpu_send_nmi(vcpu->partition, target); break;
-	case DELIVERY_INIT:  vcpu_send_init(vcpu->partition, target); break;
+	case DELIVERY_NMI: vcpu_send_nmi(vcpu->partition, target); break;
+	case DELIVERY_INIT: vcpu_send_init(vcpu->partition, target); break;
 	case DELIVERY_START: vcpu_send_startup(vcpu->partition, target, command & DELIVERY_VECTOR); break;
-	default:             break; /* SMI: there is none here; the rest is reserved */
+	default: break; /* SMI: there is none here; the rest is reserved */
 	}
 }
 
@@ -67,7 +68,8 @@ static bool logically_addressed(const struct lapic *target, uint32_t destination
 /* In the sender's mode: xAPIC destinations have 8 bits. */
 static bool is_broadcast(const struct vcpu *vcpu, uint32_t destination)
 {
-	return destination == (lapic_load(&vcpu->lapic->mode) == LAPIC_X2APIC ? BROADCAST_X2APIC : BROADCAST_XAPIC);
+	return destination ==
+	       (lapic_load(&vcpu->lapic->mode) == LAPIC_X2APIC ? BROADCAST_X2APIC : BROADCAST_XAPIC);
 }
 
 static bool addressed(struct vcpu *vcpu, uint32_t target, uint32_t command, uint32_t destination)
@@ -79,8 +81,8 @@ static bool addressed(struct vcpu *vcpu, uint32_t target, uint32_t command, uint
 	switch (command & COMMAND_SHORTHAND) {
 	case SHORTHAND_NONE: break;
 	case SHORTHAND_SELF: return target == vcpu->shared->index;
-	case SHORTHAND_ALL:  return true;
-	default:             return target != vcpu->shared->index;
+	case SHORTHAND_ALL: return true;
+	default: return target != vcpu->shared->index;
 	}
 	if (command & COMMAND_LOGICAL)
 		return logically_addressed(lapic, destination);
@@ -95,7 +97,8 @@ static void deliver_lowest(struct vcpu *vcpu, uint32_t command, uint32_t destina
 	for (uint32_t i = 0; i < vcpu->partition->vcpu_count; i++) {
 		const struct lapic *lapic = vcpu->partition->devices->lapic[i];
 
-		if (!addressed(vcpu, i, command, destination) || !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) ||
+		if (!addressed(vcpu, i, command, destination) ||
+		    !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) ||
 		    lapic_load(&lapic->priority) >= least)
 			continue;
 		least = lapic_load(&lapic->priority);

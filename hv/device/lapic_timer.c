@@ -1,11 +1,11 @@
 /*
- * The local APIC's timer (SDM 3A 11.5.4): one-shot, periodic, TSC deadline. As with the 8254 nothing counts; the count and
- * the next interrupt follow from the TSC at which the timer was started, so that periods do not drift. Its input clock is
- * the TSC itself (CPUID 4000_0010h says so): no access has anything to convert.
+ * The local APIC's timer (SDM 3A 11.5.4): one-shot, periodic, TSC deadline. As with the 8254 nothing counts;
+ * the count and the next interrupt follow from the TSC at which the timer was started, so that periods do not
+ * drift. Its input clock is the TSC itself (CPUID 4000_0010h says so): no access has anything to convert.
  */
 #include "hv/device/devices.h"
 
-#define TIMER_MODE          0x60000u
+#define TIMER_MODE	    0x60000u
 #define TIMER_MODE_PERIODIC 0x20000u
 #define TIMER_MODE_DEADLINE 0x40000u
 
@@ -53,7 +53,8 @@ static void arm(struct vcpu *vcpu, uint64_t now)
 	struct lapic *lapic = vcpu->lapic;
 
 	lapic->timer_due = next_due(lapic, now);
-	vcpu_set_timer(vcpu, TIMER_LAPIC, lapic->lvt[LVT_TIMER] & LVT_MASKED ? TIMER_NEVER : lapic->timer_due);
+	vcpu_set_timer(vcpu, TIMER_LAPIC,
+		       lapic->lvt[LVT_TIMER] & LVT_MASKED ? TIMER_NEVER : lapic->timer_due);
 }
 
 void lapic_timer_fire(struct vcpu *vcpu)
@@ -92,7 +93,8 @@ static uint32_t count_at(const struct lapic *lapic, uint64_t now)
 		return 0;
 	if (is_periodic(lapic))
 		return (uint32_t)(lapic->initial_count - ticks % lapic->initial_count);
-	return ticks < lapic->initial_count && !lapic->timer_fired ? (uint32_t)(lapic->initial_count - ticks) : 0;
+	return ticks < lapic->initial_count && !lapic->timer_fired ? (uint32_t)(lapic->initial_count - ticks)
+								   : 0;
 }
 
 uint32_t lapic_timer_count(const struct vcpu *vcpu)

@@ -1,38 +1,38 @@
 /*
- * One 8259A: lines come in, the priority resolver picks, an acknowledge moves a request into service, an end of interrupt
- * takes it out. Then the pair of them, and their ports.
- * Source: Intel 8259A data sheet (order 231468), "Programming the 8259A".
+ * One 8259A: lines come in, the priority resolver picks, an acknowledge moves a request into service, an end
+ * of interrupt takes it out. Then the pair of them, and their ports. Source: Intel 8259A data sheet (order
+ * 231468), "Programming the 8259A".
  */
 #include "hv/device/pic.h"
 #include "hv/lib/string.h"
 
 #define CASCADE_LINE  2
 #define SPURIOUS_LINE 7
-#define LINES         8u
+#define LINES	      8u
 
-#define PORT_IS_SLAVE      0x80u /* 20h, 21h: master; A0h, A1h: slave */
-#define PORT_IS_DATA       0x01u
-#define PORT_ELCR_MASTER   0x4D0u
-#define PORT_ELCR_SLAVE    0x4D1u
-#define ELCR_MASTER_BITS   0xF8u /* timer, keyboard and cascade are edge-triggered for good */
-#define ELCR_SLAVE_BITS    0xDEu /* so are the clock and the coprocessor */
+#define PORT_IS_SLAVE	 0x80u /* 20h, 21h: master; A0h, A1h: slave */
+#define PORT_IS_DATA	 0x01u
+#define PORT_ELCR_MASTER 0x4D0u
+#define PORT_ELCR_SLAVE	 0x4D1u
+#define ELCR_MASTER_BITS 0xF8u /* timer, keyboard and cascade are edge-triggered for good */
+#define ELCR_SLAVE_BITS	 0xDEu /* so are the clock and the coprocessor */
 
-#define ICW1_START  0x10u
-#define ICW1_WORD4  0x01u
-#define ICW1_SINGLE 0x02u
-#define ICW2_BASE   0xF8u
-#define ICW4_AUTO_END       0x02u
+#define ICW1_START	    0x10u
+#define ICW1_WORD4	    0x01u
+#define ICW1_SINGLE	    0x02u
+#define ICW2_BASE	    0xF8u
+#define ICW4_AUTO_END	    0x02u
 #define ICW4_SPECIAL_NESTED 0x10u
 
-#define OCW3            0x08u
-#define OCW3_READ       0x02u
-#define OCW3_READ_ISR   0x01u
-#define OCW3_POLL       0x04u
-#define OCW3_MASK_MODE  0x40u
-#define OCW3_MASK_SET   0x20u
-#define OCW2_LINE       0x07u
-#define OCW2_SHIFT      5
-#define POLL_PENDING    0x80u
+#define OCW3	       0x08u
+#define OCW3_READ      0x02u
+#define OCW3_READ_ISR  0x01u
+#define OCW3_POLL      0x04u
+#define OCW3_MASK_MODE 0x40u
+#define OCW3_MASK_SET  0x20u
+#define OCW2_LINE      0x07u
+#define OCW2_SHIFT     5
+#define POLL_PENDING   0x80u
 
 static unsigned bit_of(unsigned line)
 {
@@ -68,7 +68,8 @@ static unsigned resolve(const struct pic *pic)
 	return rank(pic, wanted) < rank(pic, highest(pic, service)) ? wanted : LINES;
 }
 
-/* An edge is latched only while its line stays up; one that falls before the acknowledge becomes a spurious line 7. */
+/* An edge is latched only while its line stays up; one that falls before the acknowledge becomes a spurious
+ * line 7. */
 static void set_line(struct pic *pic, unsigned line, bool high)
 {
 	const uint8_t bit = (uint8_t)bit_of(line);
@@ -133,9 +134,7 @@ static void initialisation_word(struct pic *pic, uint8_t word)
 		pic->base = word & ICW2_BASE;
 		pic->next_word = pic->single ? after_third : 3;
 		break;
-	case 3: /* where the slave hangs is wired */
-		pic->next_word = after_third;
-		break;
+	case 3: /* where the slave hangs is wired */ pic->next_word = after_third; break;
 	default:
 		pic->auto_end = word & ICW4_AUTO_END;
 		pic->special_nested = word & ICW4_SPECIAL_NESTED;
@@ -148,17 +147,18 @@ static void end_of_interrupt(struct pic *pic, uint8_t word)
 {
 	enum { CLEAR_AUTO, END, NOTHING, END_LINE, SET_AUTO, END_ROTATE, SET_PRIORITY, END_LINE_ROTATE };
 	const unsigned line = word & OCW2_LINE;
-	const unsigned ended = highest(pic, pic->special_mask ? pic->service & (unsigned)~pic->mask : pic->service);
+	const unsigned ended =
+		highest(pic, pic->special_mask ? pic->service & (unsigned)~pic->mask : pic->service);
 
 	switch (word >> OCW2_SHIFT) {
-	case END:             end_line(pic, ended, false); break;
-	case END_ROTATE:      end_line(pic, ended, true); break;
-	case END_LINE:        end_line(pic, line, false); break;
+	case END: end_line(pic, ended, false); break;
+	case END_ROTATE: end_line(pic, ended, true); break;
+	case END_LINE: end_line(pic, line, false); break;
 	case END_LINE_ROTATE: end_line(pic, line, true); break;
-	case SET_PRIORITY:    pic->first = (uint8_t)((line + 1) % LINES); break;
-	case SET_AUTO:        pic->rotate_on_auto_end = true; break;
-	case CLEAR_AUTO:      pic->rotate_on_auto_end = false; break;
-	default:              break;
+	case SET_PRIORITY: pic->first = (uint8_t)((line + 1) % LINES); break;
+	case SET_AUTO: pic->rotate_on_auto_end = true; break;
+	case CLEAR_AUTO: pic->rotate_on_auto_end = false; break;
+	default: break;
 	}
 }
 
@@ -272,7 +272,8 @@ uint8_t pic_acknowledge(struct pic_pair *pair)
 
 	if (line == CASCADE_LINE) {
 		vector = pair->slave.base + acknowledge(&pair->slave);
-		set_line(&pair->master, CASCADE_LINE, false); /* what the slave wants next is an edge of its own */
+		set_line(&pair->master, CASCADE_LINE,
+			 false); /* what the slave wants next is an edge of its own */
 		cascade(pair);
 	}
 	return (uint8_t)vector;

@@ -1,6 +1,6 @@
 /*
- * The PC's pair of 8259A interrupt controllers (Intel 8259A data sheet; ELCR: ICH9 data sheet 13.5.11): sixteen lines in,
- * one line and a vector out. The slave hangs on line 2 of the master.
+ * The PC's pair of 8259A interrupt controllers (Intel 8259A data sheet; ELCR: ICH9 data sheet 13.5.11):
+ * sixteen lines in, one line and a vector out. The slave hangs on line 2 of the master.
  */
 #pragma once
 
@@ -11,11 +11,11 @@
 
 struct pic {
 	uint8_t request, service, mask;
-	uint8_t lines;            /* levels of the inputs */
-	uint8_t level_triggered;  /* ELCR */
-	uint8_t base;             /* vector of line 0 */
-	uint8_t first;            /* the line of highest priority */
-	uint8_t next_word;        /* initialisation word expected: 2, 3, 4; 0: none */
+	uint8_t lines;		 /* levels of the inputs */
+	uint8_t level_triggered; /* ELCR */
+	uint8_t base;		 /* vector of line 0 */
+	uint8_t first;		 /* the line of highest priority */
+	uint8_t next_word;	 /* initialisation word expected: 2, 3, 4; 0: none */
 	bool wants_word4, single;
 	bool auto_end, rotate_on_auto_end, special_mask, special_nested;
 	bool reads_service, poll;

@@ -1,6 +1,7 @@
 /*
- * Time to ticks and back; a counter's output and value as functions of the ticks since its start; then the registers.
- * Source: Intel 8254 data sheet (order 231164): "Mode definitions", "Read operations"; port 61h: ICH9 data sheet 13.7.1.
+ * Time to ticks and back; a counter's output and value as functions of the ticks since its start; then the
+ * registers. Source: Intel 8254 data sheet (order 231164): "Mode definitions", "Read operations"; port 61h:
+ * ICH9 data sheet 13.7.1.
  */
 #include "hv/device/pit.h"
 #include "hv/lib/string.h"
@@ -12,11 +13,11 @@
 #define CONTROL_CHANNEL_SHIFT 6
 #define CONTROL_ACCESS_SHIFT  4
 #define CONTROL_MODE_SHIFT    1
-#define CONTROL_BCD           0x01u
-#define READ_BACK             3u   /* as a channel */
+#define CONTROL_BCD	      0x01u
+#define READ_BACK	      3u /* as a channel */
 #define READ_BACK_NO_COUNT    0x20u
 #define READ_BACK_NO_STATUS   0x10u
-#define READ_BACK_FIRST       1    /* bit of channel 0 */
+#define READ_BACK_FIRST	      1 /* bit of channel 0 */
 
 #define STATUS_OUTPUT 0x80u
 #define STATUS_NULL   0x40u /* the count has not been loaded yet */
@@ -37,7 +38,7 @@
 
 enum { TERMINAL_COUNT, ONE_SHOT, RATE, SQUARE, STROBE, GATED_STROBE };
 #define MODE_PERIODIC_BIT 2u /* modes 2 and 3, also under their second numbers 6 and 7 */
-#define MODE_ALIAS_BIT    4u
+#define MODE_ALIAS_BIT	  4u
 
 /* Whole seconds and the rest apart, so that no product overflows. */
 static uint64_t scale(uint64_t value, uint64_t from_hz, uint64_t to_hz, bool up)
@@ -63,14 +64,15 @@ static bool output(const struct pit_channel *channel, uint64_t ticks)
 {
 	const uint32_t reload = channel->reload;
 
-	if (!channel->loaded || (!channel->running && channel->mode != TERMINAL_COUNT && channel->mode != STROBE))
+	if (!channel->loaded ||
+	    (!channel->running && channel->mode != TERMINAL_COUNT && channel->mode != STROBE))
 		return channel->mode != TERMINAL_COUNT; /* waiting to be started */
 	switch (channel->mode) {
 	case TERMINAL_COUNT:
 	case ONE_SHOT: return ticks >= reload;
-	case RATE:     return ticks % reload != reload - 1;
-	case SQUARE:   return ticks % reload < (reload + 1) / 2;
-	default:       return ticks != reload;
+	case RATE: return ticks % reload != reload - 1;
+	case SQUARE: return ticks % reload < (reload + 1) / 2;
+	default: return ticks != reload;
 	}
 }
 
@@ -84,12 +86,14 @@ static uint32_t square_count(uint32_t reload, uint64_t ticks)
 
 static uint16_t to_bcd(uint32_t value)
 {
-	return (uint16_t)(value / 1000 % 10 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10);
+	return (uint16_t)(value / 1000 % 10 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 |
+			  value % 10);
 }
 
 static uint32_t from_bcd(uint16_t value)
 {
-	return (value >> 12) * 1000u + (value >> 8 & 0xFu) * 100u + (value >> 4 & 0xFu) * 10u + (value & 0xFu);
+	return (value >> 12) * 1000u + (value >> 8 & 0xFu) * 100u + (value >> 4 & 0xFu) * 10u +
+	       (value & 0xFu);
 }
 
 /* What the counting element holds, as it is read. */
@@ -180,9 +184,9 @@ static void load(struct pit *pit, struct pit_channel *channel, uint16_t value, u
 static void write_count(struct pit *pit, struct pit_channel *channel, uint8_t value, uint64_t now)
 {
 	switch (channel->access) {
-	case ACCESS_LOW:  load(pit, channel, value, now); return;
+	case ACCESS_LOW: load(pit, channel, value, now); return;
 	case ACCESS_HIGH: load(pit, channel, (uint16_t)(value << 8), now); return;
-	default:          break;
+	default: break;
 	}
 	if (channel->write_high) {
 		load(pit, channel, (uint16_t)(value << 8 | channel->low_byte), now);
@@ -206,9 +210,10 @@ static void latch_status(const struct pit *pit, struct pit_channel *channel, uin
 {
 	if (channel->status_latched)
 		return;
-	channel->status = (uint8_t)((output(channel, elapsed_ticks(pit, channel, now)) ? STATUS_OUTPUT : 0) |
-				    (channel->loaded ? 0 : STATUS_NULL) | channel->access << CONTROL_ACCESS_SHIFT |
-				    channel->mode << CONTROL_MODE_SHIFT | (channel->bcd ? CONTROL_BCD : 0));
+	channel->status =
+		(uint8_t)((output(channel, elapsed_ticks(pit, channel, now)) ? STATUS_OUTPUT : 0) |
+			  (channel->loaded ? 0 : STATUS_NULL) | channel->access << CONTROL_ACCESS_SHIFT |
+			  channel->mode << CONTROL_MODE_SHIFT | (channel->bcd ? CONTROL_BCD : 0));
 	channel->status_latched = true;
 }
 
@@ -270,7 +275,8 @@ static uint8_t read_count(const struct pit *pit, struct pit_channel *channel, ui
 	return (uint8_t)(high ? count >> 8 : count);
 }
 
-/* The gate stops modes 0 and 4 and lets them go on; its rising edge starts the others from their reload (table 4-3). */
+/* The gate stops modes 0 and 4 and lets them go on; its rising edge starts the others from their reload
+ * (table 4-3). */
 static void set_gate(struct pit *pit, struct pit_channel *channel, bool gate, uint64_t now)
 {
 	const bool resumes = channel->mode == TERMINAL_COUNT || channel->mode == STROBE;
@@ -293,7 +299,8 @@ static uint8_t read_system(const struct pit *pit, uint64_t now)
 	const uint64_t ticks = scale(now, pit->tsc_hz, PIT_HZ, false);
 
 	return (uint8_t)((pit->channel[2].gate ? SYSTEM_GATE : 0) | (pit->speaker ? SYSTEM_SPEAKER : 0) |
-			 (ticks / REFRESH_TICKS & 1 ? SYSTEM_REFRESH : 0) | (pit_output(pit, 2, now) ? SYSTEM_OUTPUT : 0));
+			 (ticks / REFRESH_TICKS & 1 ? SYSTEM_REFRESH : 0) |
+			 (pit_output(pit, 2, now) ? SYSTEM_OUTPUT : 0));
 }
 
 void pit_reset(struct pit *pit, uint32_t tsc_khz)

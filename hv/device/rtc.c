@@ -1,6 +1,6 @@
 /*
- * Seconds since 1970 to the clock's calendar registers. Source: Motorola MC146818A data sheet, table 2; the century byte is
- * where ACPI's FADT and every PC BIOS have it.
+ * Seconds since 1970 to the clock's calendar registers. Source: Motorola MC146818A data sheet, table 2; the
+ * century byte is where ACPI's FADT and every PC BIOS have it.
  */
 #include "hv/device/rtc.h"
 
@@ -20,12 +20,12 @@ enum rtc_register {
 
 #define STATUS_A_DIVIDER 0x26u /* 32.768 kHz crystal, 1024 Hz rate, no update in progress */
 #define STATUS_B_24_HOUR 0x02u
-#define STATUS_D_VALID   0x80u
+#define STATUS_D_VALID	 0x80u
 
 #define SECONDS_PER_DAY 86400u
-#define EPOCH_WEEKDAY   4u /* 1 January 1970 was a Thursday; Sunday is 0 here and 1 in the register */
-#define DAYS_PER_ERA    146097u /* 400 years of the Gregorian calendar */
-#define EPOCH_FROM_ERA  719468u /* days from 1 March 0000 to 1 January 1970 */
+#define EPOCH_WEEKDAY	4u	/* 1 January 1970 was a Thursday; Sunday is 0 here and 1 in the register */
+#define DAYS_PER_ERA	146097u /* 400 years of the Gregorian calendar */
+#define EPOCH_FROM_ERA	719468u /* days from 1 March 0000 to 1 January 1970 */
 
 struct date {
 	unsigned year, month, day;
@@ -57,17 +57,17 @@ uint8_t rtc_read(uint8_t index, uint64_t seconds)
 	const struct date date = date_of(days);
 
 	switch (index) {
-	case RTC_SECONDS:  return bcd(second % 60);
-	case RTC_MINUTES:  return bcd(second / 60 % 60);
-	case RTC_HOURS:    return bcd(second / 3600);
-	case RTC_WEEKDAY:  return bcd((days + EPOCH_WEEKDAY) % 7 + 1);
-	case RTC_DAY:      return bcd(date.day);
-	case RTC_MONTH:    return bcd(date.month);
-	case RTC_YEAR:     return bcd(date.year % 100);
-	case RTC_CENTURY:  return bcd(date.year / 100);
+	case RTC_SECONDS: return bcd(second % 60);
+	case RTC_MINUTES: return bcd(second / 60 % 60);
+	case RTC_HOURS: return bcd(second / 3600);
+	case RTC_WEEKDAY: return bcd((days + EPOCH_WEEKDAY) % 7 + 1);
+	case RTC_DAY: return bcd(date.day);
+	case RTC_MONTH: return bcd(date.month);
+	case RTC_YEAR: return bcd(date.year % 100);
+	case RTC_CENTURY: return bcd(date.year / 100);
 	case RTC_STATUS_A: return STATUS_A_DIVIDER;
 	case RTC_STATUS_B: return STATUS_B_24_HOUR;
 	case RTC_STATUS_D: return STATUS_D_VALID;
-	default:           return 0;
+	default: return 0;
 	}
 }

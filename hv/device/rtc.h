@@ -1,5 +1,6 @@
 /*
- * The MC146818 real-time clock as ports 70h and 71h show it: read-only, 24 hours, BCD, never in update; its time is given.
+ * The MC146818 real-time clock as ports 70h and 71h show it: read-only, 24 hours, BCD, never in update; its
+ * time is given.
  */
 #pragma once
 

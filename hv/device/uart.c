@@ -1,49 +1,59 @@
 /*
  * The 16550A's registers, one by one, then its interrupt causes in order of priority.
- * Source: PC16550D data sheet, table II (registers), table IV (interrupts), 8.6.7 (modem control and loopback).
+ * Source: PC16550D data sheet, table II (registers), table IV (interrupts), 8.6.7 (modem control and
+ * loopback).
  */
 #include "hv/device/uart.h"
 #include "hv/lib/string.h"
 
-enum { REG_DATA, REG_INTERRUPT_ENABLE, REG_FIFO_CONTROL, REG_LINE_CONTROL, REG_MODEM_CONTROL, REG_LINE_STATUS, REG_MODEM_STATUS, REG_SCRATCH };
+enum {
+	REG_DATA,
+	REG_INTERRUPT_ENABLE,
+	REG_FIFO_CONTROL,
+	REG_LINE_CONTROL,
+	REG_MODEM_CONTROL,
+	REG_LINE_STATUS,
+	REG_MODEM_STATUS,
+	REG_SCRATCH
+};
 #define REG_INTERRUPT_ID REG_FIFO_CONTROL /* when read */
 
-#define IER_RECEIVED     0x01u
-#define IER_TRANSMITTER  0x02u
-#define IER_LINE_STATUS  0x04u
+#define IER_RECEIVED	 0x01u
+#define IER_TRANSMITTER	 0x02u
+#define IER_LINE_STATUS	 0x04u
 #define IER_MODEM_STATUS 0x08u
-#define IER_ALL          0x0Fu
+#define IER_ALL		 0x0Fu
 
-#define FCR_ENABLE         0x01u
+#define FCR_ENABLE	   0x01u
 #define FCR_CLEAR_RECEIVER 0x02u
 #define FCR_TRIGGER_SHIFT  6
-#define FCR_KEPT           0xC9u /* enable, DMA mode, trigger level */
+#define FCR_KEPT	   0xC9u /* enable, DMA mode, trigger level */
 
-#define IIR_NONE         0x01u
+#define IIR_NONE	 0x01u
 #define IIR_MODEM_STATUS 0x00u
-#define IIR_TRANSMITTER  0x02u
-#define IIR_RECEIVED     0x04u
-#define IIR_LINE_STATUS  0x06u
-#define IIR_TIMEOUT      0x0Cu /* bytes below the trigger level, and nothing more came */
-#define IIR_FIFO         0xC0u
+#define IIR_TRANSMITTER	 0x02u
+#define IIR_RECEIVED	 0x04u
+#define IIR_LINE_STATUS	 0x06u
+#define IIR_TIMEOUT	 0x0Cu /* bytes below the trigger level, and nothing more came */
+#define IIR_FIFO	 0xC0u
 
 #define LCR_DIVISOR 0x80u
 
-#define MCR_DTR      0x01u
-#define MCR_RTS      0x02u
+#define MCR_DTR	     0x01u
+#define MCR_RTS	     0x02u
 #define MCR_OUT1     0x04u
 #define MCR_OUT2     0x08u
 #define MCR_LOOPBACK 0x10u
-#define MCR_ALL      0x1Fu
+#define MCR_ALL	     0x1Fu
 
-#define LSR_RECEIVED          0x01u
-#define LSR_OVERRUN           0x02u
+#define LSR_RECEIVED	      0x01u
+#define LSR_OVERRUN	      0x02u
 #define LSR_TRANSMITTER_EMPTY 0x60u /* holding register, and shift register too */
 
-#define MSR_CTS        0x10u
-#define MSR_DSR        0x20u
-#define MSR_RI         0x40u
-#define MSR_DCD        0x80u
+#define MSR_CTS	       0x10u
+#define MSR_DSR	       0x20u
+#define MSR_RI	       0x40u
+#define MSR_DCD	       0x80u
 #define MSR_RI_ENDED   0x04u /* the one change bit that only tells of an edge down */
 #define MSR_CHANGED_BY 4     /* a line's change bit stands this far below it */
 
@@ -155,11 +165,11 @@ bool uart_write(struct uart *uart, unsigned offset, uint8_t value)
 		else
 			write_interrupt_enable(uart, value);
 		break;
-	case REG_FIFO_CONTROL:  write_fifo_control(uart, value); break;
-	case REG_LINE_CONTROL:  uart->line_control = value; break;
+	case REG_FIFO_CONTROL: write_fifo_control(uart, value); break;
+	case REG_LINE_CONTROL: uart->line_control = value; break;
 	case REG_MODEM_CONTROL: write_modem_control(uart, value); break;
-	case REG_SCRATCH:       uart->scratch = value; break;
-	default:                break; /* the status registers are for factory tests only */
+	case REG_SCRATCH: uart->scratch = value; break;
+	default: break; /* the status registers are for factory tests only */
 	}
 	return false;
 }
@@ -213,14 +223,14 @@ uint8_t uart_read(struct uart *uart, unsigned offset)
 	const bool divisor = uart->line_control & LCR_DIVISOR;
 
 	switch (offset) {
-	case REG_DATA:             return divisor ? uart->divisor_low : take_received(uart);
+	case REG_DATA: return divisor ? uart->divisor_low : take_received(uart);
 	case REG_INTERRUPT_ENABLE: return divisor ? uart->divisor_high : uart->interrupt_enable;
-	case REG_INTERRUPT_ID:     return read_interrupt_id(uart);
-	case REG_LINE_CONTROL:     return uart->line_control;
-	case REG_MODEM_CONTROL:    return uart->modem_control;
-	case REG_LINE_STATUS:      return read_line_status(uart);
-	case REG_MODEM_STATUS:     return read_modem_status(uart);
-	default:                   return uart->scratch;
+	case REG_INTERRUPT_ID: return read_interrupt_id(uart);
+	case REG_LINE_CONTROL: return uart->line_control;
+	case REG_MODEM_CONTROL: return uart->modem_control;
+	case REG_LINE_STATUS: return read_line_status(uart);
+	case REG_MODEM_STATUS: return read_modem_status(uart);
+	default: return uart->scratch;
 	}
 }
 

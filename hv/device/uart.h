@@ -1,7 +1,8 @@
 /*
- * A 16550A serial port (National Semiconductor PC16550D data sheet): registers, FIFOs and interrupt causes, and nothing of
- * where its bytes go. The line is infinitely fast: a transmitted byte has left before the write returns, so the transmitter
- * is always empty; and patient: a received byte waits outside until there is room.
+ * A 16550A serial port (National Semiconductor PC16550D data sheet): registers, FIFOs and interrupt causes,
+ * and nothing of where its bytes go. The line is infinitely fast: a transmitted byte has left before the
+ * write returns, so the transmitter is always empty; and patient: a received byte waits outside until there
+ * is room.
  */
 #pragma once
 
@@ -13,10 +14,10 @@
 struct uart {
 	uint8_t interrupt_enable, fifo_control, line_control, modem_control, scratch;
 	uint8_t divisor_low, divisor_high;
-	uint8_t line_errors;     /* LSR bits that stay until LSR is read */
-	uint8_t modem_changes;   /* MSR bits 3:0, until MSR is read */
+	uint8_t line_errors;	  /* LSR bits that stay until LSR is read */
+	uint8_t modem_changes;	  /* MSR bits 3:0, until MSR is read */
 	bool transmitter_emptied; /* its interrupt is pending, if enabled */
-	uint8_t count, first;    /* bytes received; where the oldest stands */
+	uint8_t count, first;	  /* bytes received; where the oldest stands */
 	uint8_t fifo[UART_FIFO_SIZE];
 };
 
