@@ -10,35 +10,15 @@
 #define PORT_HIGH     0xFFF8u /* a 16550 has eight ports */
 #define RESTARTS_HIGH 1000000u
 
-static const struct word modes[] = {
-	{"full", MODE_FULL},
-	     {"para", MODE_PARA},
-	  {NULL,	 0	  }
-};
+static const struct word modes[] = {{"full", MODE_FULL}, {"para", MODE_PARA}, {NULL, 0}};
 static const struct word fault_policies[] = {
-	{"stop",	 ON_FAULT_STOP   },
-	 {"restart", ON_FAULT_RESTART},
-	{NULL,      0		}
-};
-static const struct word yes_or_no[] = {
-	{"yes", true },
-	       {"no",  false},
-	      {NULL,  0    }
-};
+	{"stop", ON_FAULT_STOP}, {"restart", ON_FAULT_RESTART}, {NULL, 0}};
+static const struct word yes_or_no[] = {{"yes", true}, {"no", false}, {NULL, 0}};
 static const struct word log_levels[] = {
-	{"error", LOG_ERROR},
-	      {"warn",  LOG_WARN },
-	  {"info",  LOG_INFO },
-	      {"debug", LOG_DEBUG},
-	    {NULL,	   0	    }
-};
+	{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {NULL, 0}};
 
 enum console { CONSOLE_SERIAL, CONSOLE_SCREEN };
-static const struct word consoles[] = {
-	{"serial", CONSOLE_SERIAL},
-	    {"screen", CONSOLE_SCREEN},
-	{NULL,     0		}
-};
+static const struct word consoles[] = {{"serial", CONSOLE_SERIAL}, {"screen", CONSOLE_SCREEN}, {NULL, 0}};
 
 static void *field(struct parser *parser, const struct key *key)
 {
@@ -146,12 +126,7 @@ static void read_port(struct parser *parser, const struct key *key, struct span 
 /* Takes a K, M or G off the end of `value`: the power of two it stands for. */
 static uint32_t take_unit(struct span *value)
 {
-	static const struct word units[] = {
-		{"k",  10},
-		   {"m",	 20},
-		      {"g",  30},
-		 {NULL, 0 }
-	  };
+	static const struct word units[] = {{"k", 10}, {"m", 20}, {"g", 30}, {NULL, 0}};
 
 	if (value->size == 0)
 		return 0;
@@ -381,41 +356,41 @@ const struct key config_hypervisor_keys[] = {
 	 .low = PORT_LOW,
 	 .high = PORT_HIGH},
 	{.name = "log", .read = read_word, OF_HYPERVISOR(log), .words = log_levels},
-	{.name = "poweroff",   .read = read_word, OF_HYPERVISOR(poweroff_when_done), .words = yes_or_no},
-	{.name = NULL		     },
+	{.name = "poweroff", .read = read_word, OF_HYPERVISOR(poweroff_when_done), .words = yes_or_no},
+	{.name = NULL},
 };
 
 const struct key config_partition_keys[] = {
 	[KEY_MODE] =
-		{.name = "mode",		 .read = read_word, OF_PARTITION(mode), .words = modes, .required = true},
+		{.name = "mode", .read = read_word, OF_PARTITION(mode), .words = modes, .required = true},
 	[KEY_CPUS] =
-		{.name = "cpus",	 .read = read_number, OF_PARTITION(cpus), .low = 1, .high = CONFIG_MAX_CPUS},
-	[KEY_PIN] = {.name = "pin",	    .read = read_pins},
+		{.name = "cpus", .read = read_number, OF_PARTITION(cpus), .low = 1, .high = CONFIG_MAX_CPUS},
+	[KEY_PIN] = {.name = "pin", .read = read_pins},
 	[KEY_MEMORY] = {.name = "memory",
-			    .read = read_memory,
-			    OF_PARTITION(memory),
-			    .low = MEMORY_LOW,
-			    .high = MEMORY_HIGH,
-			    .required = true},
-	[KEY_IMAGE] = {.name = "image",	.read = read_path, OF_PARTITION(image), .required = true},
+			.read = read_memory,
+			OF_PARTITION(memory),
+			.low = MEMORY_LOW,
+			.high = MEMORY_HIGH,
+			.required = true},
+	[KEY_IMAGE] = {.name = "image", .read = read_path, OF_PARTITION(image), .required = true},
 	[KEY_SHA256] = {.name = "sha256", .read = read_sha256, OF_PARTITION(sha256)},
-	[KEY_CMDLINE] = {.name = "cmdline",	    .read = read_text, OF_PARTITION(cmdline)},
+	[KEY_CMDLINE] = {.name = "cmdline", .read = read_text, OF_PARTITION(cmdline)},
 	[KEY_ON_FAULT] = {.name = "on_fault",
-			    .read = read_word,
-			    OF_PARTITION(on_fault),
-			    .words = fault_policies},
+			  .read = read_word,
+			  OF_PARTITION(on_fault),
+			  .words = fault_policies},
 	[KEY_MAX_RESTARTS] = {.name = "max_restarts",
 			      .read = read_number,
 			      OF_PARTITION(max_restarts),
 			      .high = RESTARTS_HIGH},
 	[KEY_AUTOSTART] = {.name = "autostart",
-			    .read = read_word,
-			    OF_PARTITION(autostart),
-			    .words = yes_or_no},
+			   .read = read_word,
+			   OF_PARTITION(autostart),
+			   .words = yes_or_no},
 	[KEY_HYPERVISOR_LEAF] = {.name = "hypervisor_leaf",
 				 .read = read_word,
 				 OF_PARTITION(hypervisor_leaf),
 				 .words = yes_or_no,
 				 .full_only = true},
-	[KEY_COUNT] = {.name = NULL	   },
+	[KEY_COUNT] = {.name = NULL},
 };

@@ -35,7 +35,7 @@ static void widen(CHAR16 *wide, const char *path)
 {
 	size_t i = 0;
 
-	for (; path[i] != '\0' && i < CONFIG_PATH_SIZE - 1; i++)
+	for (; i < CONFIG_PATH_SIZE - 1 && path[i] != '\0'; i++)
 		wide[i] = (CHAR16)path[i];
 	wide[i] = 0;
 }

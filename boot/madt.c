@@ -222,10 +222,10 @@ static const struct reader {
 	size_t size;
 	uint32_t (*read)(const void *entry, struct boot_info *info);
 } readers[] = {
-	{MADT_LOCAL_APIC,	  sizeof(struct madt_local_apic),	  read_local_apic	 },
+	{MADT_LOCAL_APIC, sizeof(struct madt_local_apic), read_local_apic},
 	{MADT_LOCAL_X2APIC, sizeof(struct madt_local_x2apic), read_local_x2apic},
-	{MADT_IO_APIC,      sizeof(struct madt_io_apic),	    read_io_apic	},
-	{MADT_OVERRIDE,	sizeof(struct madt_override),     read_override	   },
+	{MADT_IO_APIC, sizeof(struct madt_io_apic), read_io_apic},
+	{MADT_OVERRIDE, sizeof(struct madt_override), read_override},
 };
 
 static uint32_t read_entry(const struct madt_entry *entry, struct boot_info *info)

@@ -69,16 +69,13 @@ static bool are_one(const struct boot_memory *low, const struct boot_memory *hig
 	return end_of(low) == high->start && low->kind == high->kind && low->cacheable == high->cacheable;
 }
 
-static void merge(struct boot_info *info, uint32_t index)
+/* Joins the entry at `index` with the one above it, if they are one. */
+static void join(struct boot_info *info, uint32_t index)
 {
-	if (index + 1 < info->memory_count && are_one(&info->memory[index], &info->memory[index + 1])) {
-		info->memory[index].size += info->memory[index + 1].size;
-		drop(info, index + 1);
-	}
-	if (index > 0 && are_one(&info->memory[index - 1], &info->memory[index])) {
-		info->memory[index - 1].size += info->memory[index].size;
-		drop(info, index);
-	}
+	if (index + 1 >= info->memory_count || !are_one(&info->memory[index], &info->memory[index + 1]))
+		return;
+	info->memory[index].size += info->memory[index + 1].size;
+	drop(info, index + 1);
 }
 
 void memory_table_clear(struct boot_info *info)
@@ -96,7 +93,9 @@ bool memory_table_claim(struct boot_info *info, uint64_t start, uint64_t size, e
 		return true;
 	if (!cut(info, start, start + size, &index) || !insert(info, index, entry))
 		return false;
-	merge(info, index);
+	join(info, index);
+	if (index > 0)
+		join(info, index - 1);
 	return true;
 }
 

@@ -195,20 +195,20 @@ const char *status_name(EFI_STATUS status)
 		EFI_STATUS status;
 		const char *name;
 	} names[] = {
-		{EFI_NOT_FOUND,		"not found"	   },
-		{EFI_OUT_OF_RESOURCES,   "out of memory"     },
-		{EFI_DEVICE_ERROR,	   "device error"	 },
-		{EFI_NO_MEDIA,	       "no medium"	  },
-		{EFI_MEDIA_CHANGED,	    "medium changed"    },
-		{EFI_VOLUME_CORRUPTED,   "volume corrupted"	 },
-		{EFI_ACCESS_DENIED,	    "access denied"	   },
+		{EFI_NOT_FOUND, "not found"},
+		{EFI_OUT_OF_RESOURCES, "out of memory"},
+		{EFI_DEVICE_ERROR, "device error"},
+		{EFI_NO_MEDIA, "no medium"},
+		{EFI_MEDIA_CHANGED, "medium changed"},
+		{EFI_VOLUME_CORRUPTED, "volume corrupted"},
+		{EFI_ACCESS_DENIED, "access denied"},
 		{EFI_SECURITY_VIOLATION, "security violation"},
-		{EFI_INVALID_PARAMETER,	"invalid parameter" },
-		{EFI_UNSUPPORTED,	  "unsupported"       },
-		{EFI_NOT_READY,		"not ready"	   },
-		{EFI_BUFFER_TOO_SMALL,   "buffer too small"	 },
-		{EFI_TIMEOUT,	      "timeout"	       },
-		{EFI_CRC_ERROR,		"checksum error"	},
+		{EFI_INVALID_PARAMETER, "invalid parameter"},
+		{EFI_UNSUPPORTED, "unsupported"},
+		{EFI_NOT_READY, "not ready"},
+		{EFI_BUFFER_TOO_SMALL, "buffer too small"},
+		{EFI_TIMEOUT, "timeout"},
+		{EFI_CRC_ERROR, "checksum error"},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
