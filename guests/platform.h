@@ -35,7 +35,8 @@ void platform_flush(void);
 /* The next byte typed, or -1. Also with interrupts off. */
 int platform_read(void);
 
-/* Time. The tick is periodic; sleeping uses another timer, but not while the tick runs. */
+/* Time. The tick is periodic. Sleeping, for 500 ms at most, uses another timer, but not while the tick runs.
+ */
 uint64_t platform_time_ns(void); /* monotonic, from an arbitrary start; any CPU */
 void platform_tick_start(uint32_t hz, void (*handler)(void));
 void platform_tick_stop(void);

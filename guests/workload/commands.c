@@ -94,22 +94,22 @@ static void run_period(const char *argument)
 static void run_compute(const char *argument)
 {
 	(void)argument;
-	(void)compute(); /* prints what it found */
+	compute();
 }
 
 static const struct command commands[] = {
-	{"help",	 "this list",				    help	  },
-	{"off",	"power off",				    run_off    },
-	{"reset",	  "reset",					run_reset  },
-	{"crash",	  "KIND: go wrong; without KIND, list the kinds", run_crash  },
-	{"cpuoff",  "N (1): stop a CPU",				run_cpu_off},
-	{"cpuon",	  "N (1): start a CPU",				run_cpu_on },
-	{"talk",	 "N (1): pass messages with a CPU",		    run_talk   },
-	{"stat",	 "what this guest knows of itself",		    run_stat   },
-	{"fast",	 "ten heartbeats a second",			    run_fast   },
-	{"slow",	 "one heartbeat a second",			   run_slow   },
-	{"period",  "MS: heartbeat period",			   run_period },
-	{"compute", "compute again",				     run_compute},
+	{"help", "this list", help},
+	{"off", "power off", run_off},
+	{"reset", "reset", run_reset},
+	{"crash", "KIND: go wrong; without KIND, list the kinds", run_crash},
+	{"cpuoff", "N (1): stop a CPU", run_cpu_off},
+	{"cpuon", "N (1): start a CPU", run_cpu_on},
+	{"talk", "N (1): pass messages with a CPU", run_talk},
+	{"stat", "what this guest knows of itself", run_stat},
+	{"fast", "ten heartbeats a second", run_fast},
+	{"slow", "one heartbeat a second", run_slow},
+	{"period", "MS: heartbeat period", run_period},
+	{"compute", "compute again", run_compute},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

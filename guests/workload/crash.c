@@ -108,19 +108,19 @@ static const struct kind {
 	const char *name, *what;
 	void (*run)(void);
 } kinds[] = {
-	{"triple",	   "an exception without a table: triple fault", triple_fault   },
-	{"memory",	   "write behind the RAM",			   crash_memory   },
-	{"read",	 "read behind the RAM",			crash_read	  },
-	{"jump",	 "execute behind the RAM",			   crash_jump     },
-	{"tables",	   "page tables behind the RAM",		 crash_tables   },
-	{"mmio",	 "write to a device that is not there",	crash_mmio	  },
-	{"halt",	 "halt with interrupts off",		     crash_halt     },
-	{"spin",	 "spin with interrupts off",		     crash_spin     },
-	{"port",	 "use a port that is not there",		 crash_port	   },
-	{"msr",	"write an MSR that is not there",		  crash_msr	   },
-	{"exception", "an undefined instruction",			  crash_exception},
-	{"vmxon",	  "VMXON",				      crash_vmxon    },
-	{"vmrun",	  "VMRUN",				      crash_vmrun    },
+	{"triple", "an exception without a table: triple fault", triple_fault},
+	{"memory", "write behind the RAM", crash_memory},
+	{"read", "read behind the RAM", crash_read},
+	{"jump", "execute behind the RAM", crash_jump},
+	{"tables", "page tables behind the RAM", crash_tables},
+	{"mmio", "write to a device that is not there", crash_mmio},
+	{"halt", "halt with interrupts off", crash_halt},
+	{"spin", "spin with interrupts off", crash_spin},
+	{"port", "use a port that is not there", crash_port},
+	{"msr", "write an MSR that is not there", crash_msr},
+	{"exception", "an undefined instruction", crash_exception},
+	{"vmxon", "VMXON", crash_vmxon},
+	{"vmrun", "VMRUN", crash_vmrun},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -56,7 +56,7 @@ void guest_main(const struct platform *machine)
 	platform = machine;
 	greet();
 	crash_at_once_if_asked();
-	(void)compute(); /* prints what it found */
+	compute();
 	if (option_flag(platform->cmdline, "study"))
 		study();
 	platform_console_start();
