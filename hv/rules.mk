@@ -16,3 +16,6 @@ $(BUILD)/%.asm.o: %.asm
 	$(NASM) -f elf64 -g -F dwarf -Werror -I . -MD $(@:.o=.d) -o $@ $<
 
 -include $(HV_OBJ:.o=.d)
+
+# Between an exit and the next entry every instruction counts. A backtrace ends there: RBP is 0 and stays it.
+$(BUILD)/arch/x86/vmx/exit.o: HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp

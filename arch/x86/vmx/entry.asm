@@ -7,6 +7,7 @@ extern this_vcpu            ; struct vcpu of this CPU, at a constant address: re
 extern vmx_handle_exit
 extern vmx_entry_refused
 global vmx_enter
+global vmx_leave
 global vmx_exit_stub
 
 RUN_STACK equ 128           ; offset of vcpu.run_stack, checked in vmcs.c
@@ -49,16 +50,6 @@ vmx_enter:
 	vmlaunch
 	jmp	refused
 
-resume:
-	LOAD_GUEST
-	vmresume
-refused:                        ; behind it only if nothing was entered: CF says that there is no current VMCS
-	setc	dil
-	mov	rsp, [rel this_vcpu + RUN_STACK]
-	cld
-	call	vmx_entry_refused
-	jmp	leave
-
 ; HOST_RIP. Registers are cleared, so that no value of the guest's is there to be used by mispredicted code.
 vmx_exit_stub:
 	push	r15
@@ -91,10 +82,18 @@ vmx_exit_stub:
 	xor	r14d, r14d
 	xor	r15d, r15d
 	call	vmx_handle_exit
-	test	al, al
-	jnz	resume
 
-leave:
+resume:
+	LOAD_GUEST
+	vmresume
+refused:                        ; behind it only if nothing was entered: CF says that there is no current VMCS
+	setc	dil
+	mov	rsp, [rel this_vcpu + RUN_STACK]
+	call	vmx_entry_refused
+
+; void vmx_leave(void)
+vmx_leave:
+	mov	rsp, [rel this_vcpu + RUN_STACK]
 	add	rsp, 8
 	pop	r15
 	pop	r14

@@ -11,6 +11,7 @@
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define COLD	      __attribute__((cold, noinline))
+#define HOT	      __attribute__((noinline)) /* by itself, so that each reason saves only the registers it needs */
 
 /* Statistics use the low half of the TSC: no exit takes a second. */
 static ALWAYS_INLINE uint32_t rdtsc_low(void)
@@ -60,45 +61,55 @@ static ALWAYS_INLINE void skip(uint64_t rip, uint64_t length)
 		end_instruction(rflags);
 }
 
-/* The way back in, unless somebody wants something: then that is served first, and may be to leave. */
-static ALWAYS_INLINE bool enter_again(struct vcpu *vcpu, enum exit_class class)
+/* Out of the run loop, to whoever called vmx_enter(). */
+static NORETURN COLD void leave(struct vcpu *vcpu, enum exit_class class)
 {
-	bool again = likely(!vcpu->shared->requests) || vcpu_service(vcpu);
-
 	account(vcpu, class);
-	return again;
+	vmx_leave();
 }
 
-static ALWAYS_INLINE bool complete(struct vcpu *vcpu, enum exit_class class, uint64_t rip)
+static COLD void serve_requests(struct vcpu *vcpu, enum exit_class class)
+{
+	if (!vcpu_service(vcpu))
+		leave(vcpu, class);
+}
+
+/* The way back in, unless somebody wants something: then that is served first, and may be to leave. */
+static ALWAYS_INLINE void enter_again(struct vcpu *vcpu, enum exit_class class)
+{
+	if (unlikely(atomic_load_explicit(&vcpu->shared->requests, memory_order_relaxed)))
+		serve_requests(vcpu, class);
+	account(vcpu, class);
+}
+
+static ALWAYS_INLINE void complete(struct vcpu *vcpu, enum exit_class class, uint64_t rip)
 {
 	skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
-	return enter_again(vcpu, class);
+	enter_again(vcpu, class);
 }
 
 /* The actions that are not "go on behind it". */
-static COLD bool act(struct vcpu *vcpu, enum exit_action action, enum exit_class class, uint64_t rip)
+static COLD void act(struct vcpu *vcpu, enum exit_action action, enum exit_class class, uint64_t rip)
 {
 	switch (action) {
 	case EXIT_GP: vmx_inject_exception(vcpu, VECTOR_GP, true, 0); break;
 	case EXIT_UD: vmx_inject_exception(vcpu, VECTOR_UD, false, 0); break;
-	case EXIT_LEAVE_NEXT:
-		skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
-		account(vcpu, class);
-		return false;
-	case EXIT_LEAVE: account(vcpu, class); return false;
-	case EXIT_NEXT: return complete(vcpu, class, rip);
 	case EXIT_AGAIN:
 	case EXIT_PF: vmx_settle_single_step(); break;
+	case EXIT_NEXT: skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH)); break;
+	case EXIT_LEAVE_NEXT: skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH)); leave(vcpu, class);
+	case EXIT_LEAVE: leave(vcpu, class);
 	}
-	return enter_again(vcpu, class);
+	enter_again(vcpu, class);
 }
 
-static ALWAYS_INLINE bool finish(struct vcpu *vcpu, enum exit_action action, enum exit_class class,
+static ALWAYS_INLINE void finish(struct vcpu *vcpu, enum exit_action action, enum exit_class class,
 				 uint64_t rip)
 {
 	if (likely(action == EXIT_NEXT))
-		return complete(vcpu, class, rip);
-	return act(vcpu, action, class, rip);
+		complete(vcpu, class, rip);
+	else
+		act(vcpu, action, class, rip);
 }
 
 /*
@@ -186,20 +197,17 @@ static enum exit_action memory(struct vcpu *vcpu, uint64_t *length)
 	return action;
 }
 
-static bool handle_memory(struct vcpu *vcpu)
+static HOT void handle_memory(struct vcpu *vcpu)
 {
 	uint64_t rip = note_exit(vcpu, EXIT_MEMORY, VMEXIT_EPT_VIOLATION), length = 0;
 	enum exit_action action = memory(vcpu, &length);
 
-	if (likely(action == EXIT_NEXT)) {
-		skip(rip, length);
-		return enter_again(vcpu, EXIT_MEMORY);
-	}
-	if (action == EXIT_LEAVE_NEXT) {
-		skip(rip, length);
-		action = EXIT_LEAVE;
-	}
-	return act(vcpu, action, EXIT_MEMORY, rip);
+	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
+		skip(rip, length); /* the CPU tells no length for a fault */
+	if (likely(action == EXIT_NEXT))
+		enter_again(vcpu, EXIT_MEMORY);
+	else
+		act(vcpu, action == EXIT_LEAVE_NEXT ? EXIT_LEAVE : action, EXIT_MEMORY, rip);
 }
 
 /* Our tables hold what no table may: the hypervisor's bug, but only this guest has met it. */
@@ -321,12 +329,6 @@ static enum exit_action control_register(struct vcpu *vcpu)
  * The rest
  */
 
-static enum exit_action host_interrupt(struct vcpu *vcpu)
-{
-	exit_host_interrupt(vcpu);
-	return EXIT_AGAIN;
-}
-
 static enum exit_action preemption_timer(struct vcpu *vcpu)
 {
 	vmwrite(VMCS_PREEMPTION_TIMER, vmx_of(vcpu)->timer_reload);
@@ -421,7 +423,7 @@ static exit_handler *const handlers[VMEXIT_REASONS] = {
 };
 
 /* The CPU checked the guest's state at an entry and did not like it (27.8): reason bit 31. */
-static bool entry_failed(struct vcpu *vcpu, uint32_t reason)
+static NORETURN void entry_failed(struct vcpu *vcpu, uint32_t reason)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 
@@ -430,8 +432,7 @@ static bool entry_failed(struct vcpu *vcpu, uint32_t reason)
 		take_machine_check();
 	exit_fault(vcpu, "VM entry failed: %s%s%s", vmx_reason_name(reason & VMEXIT_REASON_MASK),
 		   qualification ? ": " : "", vmx_entry_failure_name(qualification));
-	account(vcpu, EXIT_OTHER);
-	return false;
+	leave(vcpu, EXIT_OTHER);
 }
 
 /* VMLAUNCH or VMRESUME failed as an instruction: the hypervisor's own mistake (31.4), which only this guest
@@ -443,7 +444,7 @@ void vmx_entry_refused(bool no_vmcs)
 	exit_fault(this_vcpu, "VM entry refused: error %u: %s", error, vmx_instruction_error_name(error));
 }
 
-static COLD bool handle_rare(struct vcpu *vcpu, uint32_t reason)
+static COLD void handle_rare(struct vcpu *vcpu, uint32_t reason)
 {
 	exit_handler *handler = reason < VMEXIT_REASONS ? handlers[reason] : NULL;
 	enum exit_class class = vmx_reason_class(reason);
@@ -451,53 +452,89 @@ static COLD bool handle_rare(struct vcpu *vcpu, uint32_t reason)
 	uint64_t rip;
 
 	if (reason & VMEXIT_ENTRY_FAILED)
-		return entry_failed(vcpu, reason);
+		entry_failed(vcpu, reason);
 	rip = note_exit(vcpu, class, reason);
 	if (handler)
 		action = handler(vcpu);
 	else
 		action = exit_fault(vcpu, "exit for %s, which is not served", vmx_reason_name(reason));
-	return finish(vcpu, action, vcpu->exit_class, rip);
+	finish(vcpu, action, vcpu->exit_class, rip);
 }
 
-bool vmx_handle_exit(void)
+static HOT void handle_cpuid(struct vcpu *vcpu)
+{
+	uint64_t rip = note_exit(vcpu, EXIT_CPUID, VMEXIT_CPUID);
+
+	exit_cpuid(vcpu);
+	complete(vcpu, EXIT_CPUID, rip);
+}
+
+static HOT void handle_hypercall(struct vcpu *vcpu)
+{
+	uint64_t rip = note_exit(vcpu, EXIT_HYPERCALL, VMEXIT_VMCALL);
+
+	finish(vcpu, hypercall(vcpu), EXIT_HYPERCALL, rip);
+}
+
+static HOT void handle_msr_read(struct vcpu *vcpu)
+{
+	uint64_t rip = note_exit(vcpu, EXIT_MSR_READ, VMEXIT_RDMSR);
+
+	finish(vcpu, exit_msr_read(vcpu), EXIT_MSR_READ, rip);
+}
+
+static HOT void handle_msr_write(struct vcpu *vcpu)
+{
+	uint64_t rip = note_exit(vcpu, EXIT_MSR_WRITE, VMEXIT_WRMSR);
+
+	finish(vcpu, msr_write(vcpu), EXIT_MSR_WRITE, rip);
+}
+
+static HOT void handle_port(struct vcpu *vcpu)
+{
+	uint64_t rip = note_exit(vcpu, EXIT_IO, VMEXIT_IO);
+
+	finish(vcpu, port(vcpu), EXIT_IO, rip);
+}
+
+static HOT void handle_interrupt(struct vcpu *vcpu)
+{
+	note_exit(vcpu, EXIT_INTERRUPT, VMEXIT_EXTERNAL_INTERRUPT);
+	exit_host_interrupt(vcpu);
+	vmx_settle_single_step();
+	enter_again(vcpu, EXIT_INTERRUPT);
+}
+
+static HOT void handle_hlt(struct vcpu *vcpu)
+{
+	uint64_t rip = note_exit(vcpu, EXIT_HLT, VMEXIT_HLT);
+
+	finish(vcpu, exit_hlt(vcpu), EXIT_HLT, rip);
+}
+
+void vmx_handle_exit(void)
 {
 	struct vcpu *vcpu = this_vcpu;
 	uint32_t reason;
-	uint64_t rip;
 
 	vcpu->exit_tsc = rdtsc_low();
 	reason = (uint32_t)vmread(VMCS_EXIT_REASON);
-	if (reason == VMEXIT_CPUID) {
-		rip = note_exit(vcpu, EXIT_CPUID, reason);
-		exit_cpuid(vcpu);
-		return complete(vcpu, EXIT_CPUID, rip);
-	}
-	if (reason == VMEXIT_VMCALL) {
-		rip = note_exit(vcpu, EXIT_HYPERCALL, reason);
-		return finish(vcpu, hypercall(vcpu), EXIT_HYPERCALL, rip);
-	}
-	if (reason == VMEXIT_RDMSR) {
-		rip = note_exit(vcpu, EXIT_MSR_READ, reason);
-		return finish(vcpu, exit_msr_read(vcpu), EXIT_MSR_READ, rip);
-	}
-	if (reason == VMEXIT_IO) {
-		rip = note_exit(vcpu, EXIT_IO, reason);
-		return finish(vcpu, port(vcpu), EXIT_IO, rip);
-	}
-	if (reason == VMEXIT_WRMSR) {
-		rip = note_exit(vcpu, EXIT_MSR_WRITE, reason);
-		return finish(vcpu, msr_write(vcpu), EXIT_MSR_WRITE, rip);
-	}
-	if (reason == VMEXIT_EPT_VIOLATION)
-		return handle_memory(vcpu);
-	if (reason == VMEXIT_EXTERNAL_INTERRUPT) {
-		rip = note_exit(vcpu, EXIT_INTERRUPT, reason);
-		return act(vcpu, host_interrupt(vcpu), EXIT_INTERRUPT, rip);
-	}
-	if (reason == VMEXIT_HLT) {
-		rip = note_exit(vcpu, EXIT_HLT, reason);
-		return finish(vcpu, exit_hlt(vcpu), EXIT_HLT, rip);
-	}
-	return handle_rare(vcpu, reason);
+	if (reason == VMEXIT_CPUID)
+		handle_cpuid(vcpu);
+	else if (reason == VMEXIT_VMCALL)
+		handle_hypercall(vcpu);
+	else if (reason == VMEXIT_RDMSR)
+		handle_msr_read(vcpu);
+	else if (reason == VMEXIT_IO)
+		handle_port(vcpu);
+	else if (reason == VMEXIT_WRMSR)
+		handle_msr_write(vcpu);
+	else if (reason == VMEXIT_EPT_VIOLATION)
+		handle_memory(vcpu);
+	else if (reason == VMEXIT_EXTERNAL_INTERRUPT)
+		handle_interrupt(vcpu);
+	else if (reason == VMEXIT_HLT)
+		handle_hlt(vcpu);
+	else
+		handle_rare(vcpu, reason);
 }

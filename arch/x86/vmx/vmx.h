@@ -382,9 +382,10 @@ bool vmx_requeue_event(struct vcpu *vcpu, bool nmi_unblocked);
 void vmx_settle_single_step(void);
 
 /* exit.c, and entry.asm that calls it. */
-bool vmx_handle_exit(void);	      /* after every exit; false: leave vmx_enter() */
+void vmx_handle_exit(void); /* after every exit; returns to go on with the guest, or calls vmx_leave() */
 void vmx_entry_refused(bool no_vmcs); /* VMLAUNCH or VMRESUME did not enter at all */
-void vmx_enter(bool launched);	      /* runs the guest until one of the above says stop */
+void vmx_enter(bool launched);	      /* runs the guest until it has to be left */
+NORETURN void vmx_leave(void);	      /* from within vmx_handle_exit(): vmx_enter() returns to its caller */
 void vmx_exit_stub(void);	      /* HOST_RIP */
 
 /* describe.c: reports. */
