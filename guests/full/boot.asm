@@ -28,7 +28,7 @@ DATA             equ 0x10
 CODE32           equ 0x18
 
 extern full_main, full_cpu_main, cpu_stacks
-global _start, trampoline_start, trampoline_end, trampoline_stack
+global _start, trampoline_start, trampoline_size, trampoline_stack
 
 section .multiboot align=4
 	dd	MULTIBOOT_MAGIC, MULTIBOOT_FLAGS, -(MULTIBOOT_MAGIC + MULTIBOOT_FLAGS)
@@ -146,6 +146,9 @@ trampoline_pointer:
 	dw	descriptors_end - descriptors - 1
 	dd	descriptors
 trampoline_end:
+align 4
+trampoline_size:
+	dd	trampoline_end - trampoline_start
 
 section .data
 align 8

@@ -55,7 +55,8 @@ struct mp_cpu {
 _Static_assert(sizeof(struct mp_pointer) == 16, "MP specification, 4.1");
 _Static_assert(sizeof(struct mp_table) == TABLE_HEADER, "MP specification, 4.2");
 
-extern const uint8_t trampoline_start[], trampoline_end[];
+extern const uint8_t trampoline_start[];
+extern const uint32_t trampoline_size;
 extern uint32_t trampoline_stack;
 void full_cpu_main(void);
 
@@ -174,7 +175,7 @@ bool smp_start(uint32_t cpu, void (*entry)(void *context), void *context)
 	cpu_stacks[cpu].entry = entry;
 	cpu_stacks[cpu].context = context;
 	trampoline_stack = (uint32_t)(uintptr_t)&cpu_stacks[cpu + 1];
-	memcpy((void *)(uintptr_t)TRAMPOLINE, trampoline_start, (size_t)(trampoline_end - trampoline_start));
+	memcpy((void *)(uintptr_t)TRAMPOLINE, trampoline_start, trampoline_size);
 
 	apic_send(apic_ids[cpu], ICR_INIT);
 	delay_us(INIT_DELAY_US);
