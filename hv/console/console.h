@@ -1,22 +1,25 @@
 /*
- * The console multiplexer: the output of all partitions and of the hypervisor, line by line, on serial line and screen; and
- * one keyboard (serial input) that belongs to one partition or the monitor. Ctrl-] then 1..9, 0, x changes hands.
+ * The console multiplexer: the output of all partitions and of the hypervisor, line by line, on serial line
+ * and screen; and one keyboard (serial input) that belongs to one partition or the monitor. Ctrl-] then 1..9,
+ * 0, x changes hands.
  *
- * Output never blocks an exit: whole lines go to a ring, which CPU 0 drains into the UART's FIFO on its console tick
- * (TIMER_CONSOLE; 10 ms idle, 1 ms while there is output waiting). A partition that outruns the line loses whole
- * lines, and is told how many.
+ * Output never blocks an exit: whole lines go to a ring, which CPU 0 drains into the UART's FIFO on its
+ * console tick (TIMER_CONSOLE; 10 ms idle, 1 ms while there is output waiting). A partition that outruns the
+ * line loses whole lines, and is told how many.
  */
 #pragma once
 
 #include "hv/core/partition.h"
 #include "hv/lib/log.h"
 
-/* From the first instruction on: serial port, screen, memory log. Output is synchronous until console_start(). */
+/* From the first instruction on: serial port, screen, memory log. Output is synchronous until
+ * console_start(). */
 struct boot_info;
 void console_early(const struct boot_info *boot);
 /* After all CPUs run and partitions exist, on CPU 0: output through the ring, input is polled. */
 void console_start(void);
-/* Panic and power-off: back to synchronous output; what is in the ring goes first. Breaks the lock if need be. */
+/* Panic and power-off: back to synchronous output; what is in the ring goes first. Breaks the lock if need
+ * be. */
 void console_synchronous(void);
 
 /* A byte of guest output, from one of the partition's CPUs (device or call). */
@@ -28,16 +31,19 @@ void console_tick(void);
 /* Shows the lines of the hypervisor's memory log, at the pace of the line. */
 void console_show_log(void);
 
-/* One line of the hypervisor's own, without level, time stamp or place in the memory log: answers of the monitor. */
+/* One line of the hypervisor's own, without level, time stamp or place in the memory log: answers of the
+ * monitor. */
 void console_print(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* The last lines before power-off: how each partition ended, run time, exits, lines. Output is synchronous from here on. */
+/* The last lines before power-off: how each partition ended, run time, exits, lines. Output is synchronous
+ * from here on. */
 void console_summary(void);
 
 /* log.c hands a finished line on: one output line of `level`'s colour. */
 void console_own_line(enum log_level level, const char *text, size_t length);
 
-/* The keyboard belongs to the monitor (0) or to partition `owner`, counted from 1. false: there is no such partition. */
+/* The keyboard belongs to the monitor (0) or to partition `owner`, counted from 1. false: there is no such
+ * partition. */
 bool console_give_keyboard(uint32_t owner);
 uint32_t console_keyboard(void);
 void console_key_help(void);

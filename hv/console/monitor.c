@@ -146,14 +146,22 @@ static void show_statistics(const struct command *command, struct partition *par
 /* ---------------------------------------------------------------------------------------------------------
  * what they do */
 
+static const char *why_not(const struct partition *partition, enum partition_order order, enum status status)
+{
+	if (partition->refused[0])
+		return partition->refused;
+	if (status != ERR_INVALID)
+		return status_name(status);
+	return order == ORDER_START ? "expected it to be off" : "expected it to run";
+}
+
 static void post_order(const struct command *command, struct partition *partition)
 {
 	enum status status = partition_command(partition, command->order, "by the monitor");
 
 	if (status != OK)
 		console_print("%s: %s is %s: %s", command->name, partition_name(partition),
-			      partition_state_name(partition),
-			      partition->refused[0] ? partition->refused : status_name(status));
+			      partition_state_name(partition), why_not(partition, command->order, status));
 }
 
 static void give_keyboard(const struct command *command, struct partition *partition)
@@ -183,8 +191,8 @@ static void power_off(const struct command *command, struct partition *unused)
 static void show_help(const struct command *command, struct partition *unused);
 
 static const struct command commands[] = {
-	{.name = "help",					.run = show_help, .help = "this list"		      },
-	{.name = "list",					.run = show_list, .help = "all partitions, a line each"},
+	{.name = "help", .run = show_help, .help = "this list"},
+	{.name = "list", .run = show_list, .help = "all partitions, a line each"},
 	{.name = "info",
 	 .argument = "P",
 	 .run = show_info,
@@ -193,8 +201,8 @@ static const struct command commands[] = {
 	 .argument = "P",
 	 .run = show_statistics,
 	 .help = "exits of P by class: count, TSC ticks, mean"},
-	{.name = "start", .argument = "P",		   .run = post_order,					      .order = ORDER_START, .help = "start P afresh"},
-	{.name = "stop",				    .argument = "P",		  .run = post_order,.order = ORDER_STOP, .help = "stop P"},
+	{.name = "start", .argument = "P", .run = post_order, .order = ORDER_START, .help = "start P afresh"},
+	{.name = "stop", .argument = "P", .run = post_order, .order = ORDER_STOP, .help = "stop P"},
 	{.name = "reset",
 	 .argument = "P",
 	 .run = post_order,
@@ -205,8 +213,8 @@ static const struct command commands[] = {
 	 .optional = true,
 	 .run = give_keyboard,
 	 .help = "the console keys; with P: give it the keyboard"},
-	{.name = "log",				     .run = show_log,						    .help = "the hypervisor's own lines since the start"									     },
-	{.name = "off",					.run = power_off,						       .help = "print the summary, power the machine off"											      },
+	{.name = "log", .run = show_log, .help = "the hypervisor's own lines since the start"},
+	{.name = "off", .run = power_off, .help = "print the summary, power the machine off"},
 };
 
 static void show_help(const struct command *command, struct partition *unused)

@@ -200,6 +200,14 @@ static void test_orders(void **state)
 	order_answer = ERR_BUSY;
 	execute("start alpha");
 	assert_string_equal(output, "start: alpha is running: busy\n");
+	order_answer = ERR_INVALID;
+	execute("start alpha");
+	assert_string_equal(output, "start: alpha is running: expected it to be off\n");
+	execute("stop beta");
+	assert_string_equal(output, "stop: beta is off: expected it to run\n");
+	strcpy(two[1].refused, "2 CPUs wanted, 1 is there");
+	execute("start beta");
+	assert_string_equal(output, "start: beta is off: 2 CPUs wanted, 1 is there\n");
 }
 
 static void test_keys(void **state)
