@@ -119,8 +119,8 @@ enum exit_action exit_hypercall(struct vcpu *vcpu)
 	row = find(vcpu->partition, function);
 	if (row)
 		return serve(vcpu, row, function);
-	/* Sign-extended for both conventions (DEN0028, 5.2), so that an unknown 64-bit and 32-bit call look
-	 * alike. */
+	/* Sign-extended for both conventions (DEN0028, Unknown Function Identifier), so that an unknown
+	 * 64-bit and 32-bit call look alike. */
 	vcpu->regs.rax = (uint64_t)SMCCC_NOT_SUPPORTED;
 	return EXIT_NEXT;
 }

@@ -1,5 +1,5 @@
 /*
- * Hypercalls. A function identifier names an owner and a number (Arm DEN0028, 2.5); each service, a range of
+ * Hypercalls. A function identifier names an owner and a number (Arm DEN0028); each service, a range of
  * numbers of one owner, stands in its own file with a table of rows indexed by number. To add a call is to
  * add a row.
  */

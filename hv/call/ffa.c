@@ -1,5 +1,5 @@
 /*
- * The one FF-A call of the first tiers: FFA_CONSOLE_LOG (Arm DEN0077A v1.1, 13.10), a guest's words before it
+ * The one FF-A call of the first tiers: FFA_CONSOLE_LOG (Arm DEN0077A), a guest's words before it
  * has a console ring. FF-A answers with another call's identifier: FFA_SUCCESS, or FFA_ERROR with the code in
  * x2.
  */

@@ -12,7 +12,7 @@
 #include "hv/lib/clamp.h"
 
 #define POWER_STATE_STANDBY                                                                                  \
-	0u /* original format (DEN0022, 5.4.2): standby of level 0, state 0, all else zero */
+	0u /* original format (DEN0022, CPU_SUSPEND): standby of level 0, state 0, all else zero */
 #define AFFINITY_LEVEL_CPU 0u
 #define NO_MIGRATION	   2  /* MIGRATE_INFO_TYPE: there is no trusted OS to migrate */
 #define RESET_TYPE_WARM	   0u /* SYSTEM_RESET2; types with bit 31 are vendors' own, and we define none */
@@ -150,7 +150,7 @@ static enum exit_action cpu_off(struct vcpu *vcpu, const struct call_arguments *
 }
 
 /*
- * Sleep: until an unmasked event is pending, whatever IF says (DEN0022, 5.4.5).
+ * Sleep: until an unmasked event is pending, whatever IF says (DEN0022, CPU_SUSPEND).
  */
 
 static enum exit_action cpu_suspend(struct vcpu *vcpu, const struct call_arguments *in,
@@ -191,7 +191,7 @@ static enum exit_action system_suspend(struct vcpu *vcpu, const struct call_argu
 	return EXIT_LEAVE;
 }
 
-/* Statistics of an invalid target or state read 0 (DEN0022, 5.21). */
+/* Statistics of an invalid target or state read 0 (DEN0022, PSCI_STAT_RESIDENCY). */
 static const struct vcpu_shared *statistics_target(const struct vcpu *vcpu, const struct call_arguments *in)
 {
 	return (uint32_t)in->x2 == POWER_STATE_STANDBY ? find_target(vcpu->partition, in->x1) : NULL;

@@ -1,5 +1,5 @@
 /*
- * Discovery: which convention, which calls, whose hypervisor (Arm DEN0028, chapters 6 and 7).
+ * Discovery: which convention, which calls, whose hypervisor (Arm DEN0028).
  */
 #include <bulkhead/abi.h>
 

@@ -10,7 +10,7 @@
 #define WORD_32 32
 #define WORD_64 64
 
-/* Without a generator the service does not exist (DEN0098, 2.1: TRNG_VERSION says so). */
+/* Without a generator the service does not exist (DEN0098: TRNG_VERSION says so). */
 static bool absent(struct call_results *out)
 {
 	if (entropy_present())
