@@ -11,11 +11,12 @@
 #include "hv/core/partition.h"
 #include "hv/lib/clamp.h"
 
-#define POWER_STATE_STANDBY                                                                                  \
-	0u /* original format (DEN0022, CPU_SUSPEND): standby of level 0, state 0, all else zero */
-#define AFFINITY_LEVEL_CPU 0u
-#define NO_MIGRATION	   2  /* MIGRATE_INFO_TYPE: there is no trusted OS to migrate */
-#define RESET_TYPE_WARM	   0u /* SYSTEM_RESET2; types with bit 31 are vendors' own, and we define none */
+/* The original format of power_state: standby at level 0, state id 0, all else zero. */
+#define POWER_STATE_STANDBY 0u
+#define AFFINITY_LEVEL_CPU  0u
+#define NO_MIGRATION	    2 /* MIGRATE_INFO_TYPE: there is no trusted OS to migrate */
+/* SYSTEM_RESET2: types with bit 31 are vendors' own, and we define none. */
+#define RESET_TYPE_WARM 0u
 
 static enum exit_action answer(struct call_results *out, int64_t x0)
 {
