@@ -5,11 +5,13 @@
  *   study begin PHASE
  *   study end PHASE count=N tsc=TICKS        TICKS: the work alone
  *
- * Before each marker the guest sleeps on one timer, without tick, so that the counters are quiet when they
+ * `study=PHASE` runs that phase alone. Before each marker the guest sleeps on one timer, without tick, so that the counters are quiet when they
  * are read.
  */
 #include "../common/x86.h"
 #include "workload.h"
+
+#define PHASE_NAME_SIZE 16
 
 #define PAUSE_MS     200u
 #define NOTHING	     1u
@@ -119,9 +121,12 @@ static void run_phase(const struct phase *phase)
 
 void study(void)
 {
+	char only[PHASE_NAME_SIZE];
+	option_text(platform->cmdline, "study", "", only, sizeof(only));
 	platform_console_start();
 	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
-		run_phase(&phases[i]);
+		if (!only[0] || string_equal(only, phases[i].name))
+			run_phase(&phases[i]);
 	platform_sleep_ms(PAUSE_MS);
 	print_line("study done");
 	platform_power_off();

@@ -166,6 +166,14 @@ static enum status parse_elf(const struct image_request *request, uint64_t memor
 	return complain(message, "not an x86 ELF, machine", wide.machine, ELF_X86_64);
 }
 
+static enum status check_entry(const struct elf_image *image, char message[IMAGE_MESSAGE])
+{
+	for (uint32_t i = 0; i < image->count; i++)
+		if (image->entry - image->segment[i].address < image->segment[i].memory_size)
+			return OK;
+	return complain(message, "entry point in no segment, first one at", image->entry, image->segment[0].address);
+}
+
 static enum status place_segments(const struct image_request *request, const struct image_target *target,
 				  const struct elf_image *image, char message[IMAGE_MESSAGE])
 {
@@ -264,9 +272,9 @@ enum status image_load_multiboot(const struct image_request *request, const stru
 		if (image.segment[i].address < MULTIBOOT_IMAGE_FLOOR)
 			return complain(message, "segment below the Multiboot information", image.segment[i].address,
 					MULTIBOOT_IMAGE_FLOOR);
-	if (image.entry >= target->memory_size)
-		return complain(message, "entry point above the partition's memory", image.entry, target->memory_size);
-	status = place_segments(request, target, &image, message);
+	status = check_entry(&image, message);
+	if (!status)
+		status = place_segments(request, target, &image, message);
 	if (status)
 		return status;
 
@@ -333,8 +341,9 @@ enum status image_load_para(const struct image_request *request, const struct im
 		return status;
 	if (request->file[4] != ELF_CLASS_64)
 		return complain(message, "a para image is ELF64, class", request->file[4], ELF_CLASS_64);
-	if (image.entry >= target->memory_size)
-		return complain(message, "entry point above the partition's memory", image.entry, target->memory_size);
+	status = check_entry(&image, message);
+	if (status)
+		return status;
 	tables = ALIGN_UP(image.end, PAGE_SIZE);
 	record = tables + table_pages * PAGE_SIZE;
 	placed = target->reach(target->context, gpa(tables), (table_pages + 1 + stolen_pages) * PAGE_SIZE);

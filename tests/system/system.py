@@ -1,0 +1,192 @@
+"""One booted Bulkhead, on either emulator, with its serial line under pexpect.
+
+Bochs proves VT-x and QEMU's TCG proves SVM. The serial line is a socket on both, so a test reads and types the same way.
+Escape sequences are taken out of what tests see; the erasing of the live line (CR ESC [ K) becomes a line end.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from pexpect import EOF, TIMEOUT, fdpexpect
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.path.join(ROOT, "build")
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import emulator  # noqa: E402
+
+ERASE_LINE = re.compile(rb"\r\x1b\[K")
+ESCAPE = re.compile(rb"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
+UNFINISHED_ESCAPE = re.compile(rb"(\x1b(\[[0-9;?=]*|[()])?|\r)$")
+
+# A boot takes 10 to 15 s on an idle machine; the bound is there to end a hang, not to judge speed.
+BOOT_TIMEOUT = 180
+LINE_TIMEOUT = 90
+KEY = "\x1d"  # Ctrl-]
+
+
+class CleanSerial(fdpexpect.fdspawn):
+    """A serial line without its colours; `transcript` keeps all of it."""
+
+    def __init__(self, connection):
+        super().__init__(connection, timeout=LINE_TIMEOUT, encoding=None, maxread=65536)
+        self.held = b""
+        self.transcript = b""
+
+    def read_nonblocking(self, size=1, timeout=-1):
+        raw = self.held + super().read_nonblocking(size, timeout)
+        unfinished = UNFINISHED_ESCAPE.search(raw)
+        self.held = unfinished.group(0) if unfinished else b""
+        raw = raw[:len(raw) - len(self.held)]
+        text = ESCAPE.sub(b"", ERASE_LINE.sub(b"\n", raw))
+        self.transcript += text
+        return text
+
+
+def build_image(config, directory, files=None, hypervisor=None):
+    """A disk image with `config` (None: none) and the built guests.
+
+    `files` maps paths on the volume to host files (None leaves one out); `hypervisor` is a file, or "none".
+    """
+    names = {"\\guests\\full.elf": "guests/full.elf", "\\guests\\para.elf": "guests/para.elf",
+             "\\guests\\hello-para.elf": "guests/hello-para.elf",
+             "\\guests\\bench-full.elf": "guests/bench-full.elf", "\\guests\\bench-para.elf": "guests/bench-para.elf"}
+    contents = {path: os.path.join(BUILD, host) for path, host in names.items()}
+    contents.update(files or {})
+    config_path = "none"
+    if config is not None:
+        config_path = os.path.join(directory, "bulkhead.cfg")
+        with open(config_path, "w", encoding="utf-8", newline="") as out:
+            out.write(config)
+    image = os.path.join(directory, "disk.img")
+    command = [MKIMAGE, "--loader", os.path.join(BUILD, "boot/BOOTX64.EFI"), "--hypervisor",
+               hypervisor or os.path.join(BUILD, "bulkhead.elf"), "--config", config_path, "--out", image]
+    for path, host in contents.items():
+        if host is not None:
+            command += ["--file", f"{path}={host}"]
+    subprocess.run(command, check=True, capture_output=True)
+    return image
+
+
+MKIMAGE = os.path.join(ROOT, "tools", "mkimage")
+
+
+class System:
+    """Boots at once; use as a context manager, or close() it."""
+
+    def __init__(self, platform, config, cpus=2, memory=512, model=None, files=None, icount=False, extra=(),
+                 hypervisor=None):
+        self.platform = platform
+        self.directory = tempfile.mkdtemp(prefix="bulkhead-test-")
+        self.process = None
+        self.bochs = None
+        image = build_image(config, self.directory, files, hypervisor)
+        if platform == "bochs":
+            self.bochs = emulator.Bochs(image, cpus, memory, model=model or emulator.BOCHS_MODEL)
+            self.process = self.bochs.process
+            connection = self.bochs.serial
+        else:
+            connection = self.start_qemu(image, cpus, memory, model, icount, extra)
+        self.connection = connection
+        self.serial = CleanSerial(connection)
+
+    def start_qemu(self, image, cpus, memory, model, icount, extra):
+        serial = os.path.join(self.directory, "serial")
+        self.monitor_path = os.path.join(self.directory, "monitor")
+        options = ["-chardev", f"socket,id=serial0,path={serial},server=on,wait=on", "-serial", "chardev:serial0",
+                   "-monitor", f"unix:{self.monitor_path},server=on,wait=off"]
+        if icount:
+            options += ["-icount", "shift=0,sleep=off"]
+        command = emulator.qemu_command(image, cpus, memory, cpu=model, extra=options + list(extra))
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=open(os.path.join(self.directory, "qemu.log"), "wb"))
+        deadline = time.monotonic() + 20
+        while not os.path.exists(serial) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(serial)
+        return connection
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.bochs:
+            self.bochs.close()
+        elif self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.connection.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def expect(self, pattern, timeout=LINE_TIMEOUT):
+        """Waits for a regular expression; returns the match. Fails with the end of the transcript."""
+        try:
+            self.serial.expect(pattern.encode(), timeout=timeout)
+        except (TIMEOUT, EOF) as error:
+            kind = "the line closed" if isinstance(error, EOF) else f"{timeout} s passed"
+            tail = self.serial.transcript[-3000:].decode("utf-8", "replace")
+            raise AssertionError(f"{self.platform}: {kind} without {pattern!r}; the end was:\n{tail}") from None
+        return self.serial.match
+
+    def expect_boot(self, pattern):
+        return self.expect(pattern, timeout=BOOT_TIMEOUT)
+
+    def drain(self):
+        """Reads what has arrived and not been matched; the next expect() starts behind it."""
+        try:
+            while True:
+                self.serial.expect(b".+", timeout=0.3)
+        except TIMEOUT:
+            pass
+
+    @property
+    def transcript(self):
+        return self.serial.transcript.decode("utf-8", "replace")
+
+    def send(self, text):
+        self.connection.sendall(text.encode())
+
+    def line(self, text):
+        self.send(text + "\r")
+
+    def keyboard(self, partition):
+        """Gives the keyboard to partition 1..9, or to the monitor (0)."""
+        self.send(f"{KEY}{partition}")
+        self.expect(r"keyboard: \w+")
+
+    def command(self, text, pattern):
+        """Runs one monitor command and waits for its answer."""
+        self.send(f"{KEY}0")
+        self.line(text)
+        return self.expect(pattern)
+
+    def qemu_monitor(self, command):
+        """One command on QEMU's own monitor."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(self.monitor_path)
+            monitor.settimeout(20)
+            data = b""
+            while b"(qemu) " not in data:
+                data += monitor.recv(4096)
+            monitor.sendall(command.encode() + b"\n")
+            data = b""
+            while b"(qemu) " not in data:
+                data += monitor.recv(65536)
+            return data.decode("utf-8", "replace")
+
+    def wait_end(self, timeout=LINE_TIMEOUT):
+        """The machine powered itself off."""
+        try:
+            self.serial.expect(EOF, timeout=timeout)
+        except TIMEOUT:
+            raise AssertionError(f"the machine still runs; the end was:\n{self.transcript[-2000:]}") from None
+        self.process.wait(timeout)

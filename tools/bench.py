@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+"""Instructions per round trip on the deterministic emulators, measured inside the guests; a table and build/bench.json.
+
+On Bochs (VT-x) and on QEMU with instruction counting (SVM) one TSC tick is one instruction. What the figures mean and what
+peers cost under the same measurement stands in docs/performance.md.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", "system"))
+from system import BUILD, System  # noqa: E402
+
+# Goals: what is aimed at, in instructions per round trip.
+GOALS = {"cpuid": 100, "hypercall": 100, "msr_read": 120, "port_write": 150, "mmio_write": 300,
+         "self_ipi_hlt_eoi": 800, "hlt_timer": 800}
+RESIDENT_GOAL_KIB = 512
+MEASURED = re.compile(r"bench (\w+) median=(-?\d+) min=(-?\d+)")
+HEARTBEATS = 20
+
+BENCH_CONFIG = """
+[hypervisor]
+console = serial
+[partition bench]
+mode = {mode}
+memory = 32M
+pin = {cpu}
+image = \\guests\\bench-{mode}.elf
+"""
+
+BEAT_CONFIG = """
+[hypervisor]
+console = serial
+[partition full]
+mode = full
+memory = 64M
+image = \\guests\\full.elf
+cmdline = beats={beats} quiet
+[partition para]
+mode = para
+memory = 32M
+image = \\guests\\para.elf
+cmdline = beats={beats} quiet
+"""
+
+
+def boot(platform, config, cpus):
+    return System(platform, config, cpus=cpus, memory=512, icount=platform == "qemu")
+
+
+def measure(platform, mode):
+    """Every `bench` line of one guest: {operation: [median, min]}. On a CPU of its own, away from the console."""
+    with boot(platform, BENCH_CONFIG.format(mode=mode, cpu=1), 2) as system:
+        system.expect_boot(r"bench begin")
+        system.expect(r"bench done", timeout=300)
+        return {name: [int(median), int(low)] for name, median, low in MEASURED.findall(system.transcript)}
+
+
+def measure_life(platform):
+    """Boot cost, sizes, and exits per heartbeat of both guests."""
+    result = {}
+    with boot(platform, BEAT_CONFIG.format(beats=HEARTBEATS), 2) as system:
+        system.expect_boot(r"powers? off|power-off|powering off")
+        system.wait_end()
+        text = system.transcript
+    for name, pattern in (("entry_to_guest", r"first guest instruction after (\d+)"),
+                          ("image_kib", r"image (\d+) KiB"), ("resident_kib", r"resident (\d+) KiB")):
+        found = re.search(pattern, text)
+        if found:
+            result[name] = int(found.group(1))
+    for mode in ("full", "para"):
+        found = re.search(mode + r"\b.*?(\d+) exits", text)
+        if found:
+            result[f"exits_per_heartbeat_{mode}"] = int(found.group(1)) / HEARTBEATS
+    return result
+
+
+def print_table(results):
+    platforms = list(results)
+    operations = sorted({(mode, name) for platform in platforms for mode in ("para", "full")
+                         for name in results[platform][mode]})
+    print(f"{'instructions per round trip':34}" + "".join(f"{p + ' median':>14}{'min':>8}" for p in platforms) +
+          f"{'goal':>8}")
+    for mode, name in operations:
+        row = f"  {mode:5} {name:26}"
+        for platform in platforms:
+            median, low = results[platform][mode].get(name, ("-", "-"))
+            row += f"{median:>14}{low:>8}"
+        print(row + f"{GOALS.get(name, ''):>8}")
+    print()
+    keys = sorted({key for platform in platforms for key in results[platform]["life"]})
+    for key in keys:
+        row = f"  {key.replace('_', ' '):32}"
+        for platform in platforms:
+            row += f"{results[platform]['life'].get(key, '-'):>14}{'':8}"
+        print(row + (f"{RESIDENT_GOAL_KIB:>8}" if key == "resident_kib" else ""))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--platform", action="append", choices=["qemu", "bochs"])
+    options = parser.parse_args()
+    results = {}
+    for platform in options.platform or ["bochs", "qemu"]:
+        results[platform] = {mode: measure(platform, mode) for mode in ("para", "full")}
+        results[platform]["life"] = measure_life(platform)
+    print_table(results)
+    path = os.path.join(BUILD, "bench.json")
+    with open(path, "w", encoding="ascii") as out:
+        json.dump({"goals": GOALS, "results": results}, out, indent=1, sort_keys=True)
+    print(f"\nwritten to {os.path.relpath(path)}")
+
+
+if __name__ == "__main__":
+    main()
