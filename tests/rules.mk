@@ -30,6 +30,11 @@ UNIT_framebuffer := drivers/framebuffer.c $(BUILD)/font.c
 UNIT_log         := hv/console/log.c hv/console/log_ring.c hv/lib/printf.c
 UNIT_monitor     := hv/console/monitor.c hv/console/edit.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c
 
+# Devices, decoder and exits. LIBS_X: libraries a program needs besides.
+UNIT_decode     := arch/x86/decode.c tests/unit/zydis_check.c
+LIBS_decode     := -lZydis
+FUZZ_decode     := $(UNIT_decode)
+
 FUZZ_config := $(UNIT_config)
 FUZZ_hypervisor_elf := boot/hypervisor_elf.c
 FUZZ_image  := $(UNIT_image)
@@ -62,12 +67,12 @@ $(BUILD)/fuzz/obj/%.o: %.c
 
 define unit_program
 $(BUILD)/unit/test_$(1): $(patsubst %.c,$(BUILD)/unit/obj/%.o,tests/unit/test_$(1).c $(UNIT_$(1)))
-	$(CC) $(SANITIZE) -o $$@ $$^ -lcmocka
+	$(CC) $(SANITIZE) -o $$@ $$^ -lcmocka $(LIBS_$(1))
 endef
 
 define fuzz_program
 $(BUILD)/fuzz/fuzz_$(1): $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(FUZZ_$(1)))
-	$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer -o $$@ $$^
+	$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_$(1))
 endef
 
 $(foreach name,$(UNIT_NAMES),$(eval $(call unit_program,$(name))))
