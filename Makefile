@@ -35,7 +35,7 @@ run: ## boot two guests on this terminal (PLATFORM=auto|kvm|qemu|bochs)
 debug: ## boot on QEMU and stop at the hypervisor's entry, with gdb and symbols
 	@tools/deps.sh build run debug
 	@$(MAKE) --no-print-directory all
-	@tools/debug.sh $(BUILD)/bulkhead.img $(BUILD)/bulkhead.elf
+	@tools/debug.sh $(BUILD)/bulkhead.img $(BUILD)/bulkhead.debug.elf
 
 deps: ## install the Debian packages that building, running and testing need
 	@tools/deps.sh build run bochs debug test

@@ -1,7 +1,7 @@
 # The hypervisor: build/bulkhead.elf from hv/, arch/x86/ and drivers/.
-HV_C    := $(wildcard hv/*.c hv/lib/*.c hv/mem/*.c hv/core/*.c hv/call/*.c hv/device/*.c hv/console/*.c \
-             arch/x86/*.c arch/x86/vmx/*.c arch/x86/svm/*.c drivers/*.c)
-HV_ASM  := $(wildcard arch/x86/*.asm arch/x86/vmx/*.asm arch/x86/svm/*.asm)
+HV_C    := $(sort $(wildcard hv/*.c hv/lib/*.c hv/mem/*.c hv/core/*.c hv/call/*.c hv/device/*.c hv/console/*.c \
+             arch/x86/*.c arch/x86/vmx/*.c arch/x86/svm/*.c drivers/*.c))
+HV_ASM  := $(sort $(wildcard arch/x86/*.asm arch/x86/vmx/*.asm arch/x86/svm/*.asm))
 HV_OBJ  := $(HV_C:%.c=$(BUILD)/%.o) $(HV_ASM:%.asm=$(BUILD)/%.asm.o) $(BUILD)/font.o
 HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-builtin-printf -mgeneral-regs-only -mcmodel=kernel -mno-red-zone \
              -fno-stack-protector -fno-pic -fno-pie -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
@@ -17,5 +17,36 @@ $(BUILD)/%.asm.o: %.asm
 
 -include $(HV_OBJ:.o=.d)
 
+# The image is linked twice: once for the addresses of the functions, then with the table of their names, which stands
+# behind the code and so does not move it. The table of the result must be the one it was linked with.
+HV_SYMBOLS := $(BUILD)/hv/symbol_table
+HV_LINK    := $(LD) -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
+              -T hv/linker.ld
+
+$(HV_SYMBOLS).none.c: tools/symbols.py
+	@mkdir -p $(@D)
+	tools/symbols.py </dev/null >$@
+
+$(HV_SYMBOLS).c: $(HV_OBJ) $(HV_SYMBOLS).none.o hv/linker.ld
+	$(HV_LINK) -o $(BUILD)/hv/first_pass.elf $(HV_OBJ) $(HV_SYMBOLS).none.o
+	nm $(BUILD)/hv/first_pass.elf | tools/symbols.py >$@
+
+$(HV_SYMBOLS)%o: $(HV_SYMBOLS)%c
+	$(CC) $(HV_CFLAGS) -c $< -o $@
+
+# With debug information, for gdb; what is booted is the same without it.
+$(BUILD)/bulkhead.debug.elf: $(HV_OBJ) $(HV_SYMBOLS).o hv/linker.ld
+	$(HV_LINK) -o $@ $(HV_OBJ) $(HV_SYMBOLS).o
+	@nm $@ | tools/symbols.py | cmp - $(HV_SYMBOLS).c
+
+$(BUILD)/bulkhead.elf: $(BUILD)/bulkhead.debug.elf
+	objcopy --strip-all $< $@
+
+.PHONY: size
+size: $(BUILD)/bulkhead.elf ## the hypervisor's size by section
+	@size -A -d $(BUILD)/bulkhead.debug.elf | awk '/^\.(text|rodata|data|bss)/ { printf "%-8s %7d\n", $$1, $$2; sum += $$2 } \
+		END { printf "image    %7d bytes, %d KiB in memory\n", sum, sum / 1024 }'
+
 # Between an exit and the next entry every instruction counts. A backtrace ends there: RBP is 0 and stays it.
+$(BUILD)/arch/x86/svm/exit.o: HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp
 $(BUILD)/arch/x86/vmx/exit.o: HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp

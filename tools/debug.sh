@@ -8,4 +8,4 @@ qemu=$!
 trap 'kill $qemu 2>/dev/null; rm -f "$log"' EXIT
 echo "serial output: $log"
 # The entry is mapped only once the loader has built its tables: a hardware breakpoint waits for that.
-gdb -q "$elf" -ex 'target remote :1234' -ex 'hbreak entry' -ex continue "$@"
+gdb -q "$elf" -ex 'target remote :1234' -ex 'hbreak hypervisor_entry' -ex continue "$@"

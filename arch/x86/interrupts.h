@@ -39,5 +39,12 @@ void interrupts_load_cpu(void);
 /* False until the boot CPU is on its own tables: this_cpu is not there yet. */
 extern bool percpu_mapped;
 
+/* The handlers, as the stubs of interrupts.asm call them. */
+void interrupt_kick(void);
+void interrupt_timer(void);
+void interrupt_serial(void);
+void interrupt_spurious(void);
+void interrupt_unexpected(void);
+
 /* What the NMI vector does; for a back end whose exit has taken the NMI in its stead. */
 void host_nmi(void);

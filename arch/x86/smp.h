@@ -6,6 +6,7 @@
 
 #include <bulkhead/boot_info.h>
 #include "arch/x86/percpu.h"
+#include "hv/core/virt.h"
 
 /* Pages of the pool that one CPU takes for its area, stacks and tables. */
 #define CPU_POOL_PAGES (PERCPU_PAGES + STACK_PAGES + FAULT_STACK_PAGES + 4)
@@ -20,9 +21,9 @@ void cpus_start(const struct boot_info *boot);
 void cpus_release(void);
 
 /* Picks virt by what the CPU offers, and probes it: ERR_UNSUPPORTED with the reason in *message. Boot CPU. */
-enum status cpu_select_virt(char message[], size_t size) MUST_CHECK;
+enum status cpu_select_virt(char message[VIRT_MESSAGE]) MUST_CHECK;
 
-/* Control registers, PAT and local APIC as every CPU has them in the hypervisor. */
+/* Control registers and PAT as every CPU has them in the hypervisor. */
 void cpu_set_controls(void);
 /* Virtualisation on, on this CPU: probe and enable. Takes features this CPU lacks from virt_features. */
-enum status cpu_enable_virt(char message[], size_t size) MUST_CHECK;
+enum status cpu_enable_virt(char message[VIRT_MESSAGE]) MUST_CHECK;

@@ -5,7 +5,7 @@
  *   with CR3 on the loader's boot tables: identity map of all memory the map names (at least 4 GiB) plus the
  *   hypervisor image at its link address (HV_IMAGE_BASE), both RWX; the hypervisor replaces them at once,
  *   and keeps them for two things: the start of the other CPUs, and the way back into firmware at power-off.
- *   RSP is the top of a loader stack of at least 16 KiB inside the identity map.
+ *   RSP is the top of a loader stack of at least 64 KiB inside the identity map.
  *   This structure, the boot tables, the stack and the image lie below 4 GiB. Page 0 is never BOOT_MEM_FREE.
  */
 #pragma once

@@ -1,0 +1,191 @@
+/*
+ * The loader and the hypervisor are built together, but a stick may hold one of each day: so the structure
+ * between them is checked as if a stranger had written it.
+ */
+#include "hv/boot.h"
+#include "hv/lib/printf.h"
+#include "hv/mem/layout.h"
+
+#define LOW_MEMORY_END MIB	 /* start-up IPIs reach pages below 1 MiB */
+#define BOOT_CR3_END   (4 * GIB) /* CPUs start in a mode with 32-bit registers */
+
+/* Pool pages, beside those for page tables that grow with memory. */
+#define POOL_BASE_PAGES	     24 /* shared tables, devices' tables, the pool's bitmap, the partitions */
+#define POOL_CPU_PAGES	     16 /* per-CPU area, stacks, tables (arch/x86/smp.h) and some spare */
+#define POOL_VCPU_PAGES	     16 /* VMCS or VMCB, bitmaps, host save area, virtual local APIC */
+#define POOL_PARTITION_PAGES 24 /* devices, vCPUs' shared state, upper levels of tables, edges of extents */
+#define POOL_GRANULE_PAGES   16ull
+
+enum status boot_recognise(const struct boot_info *boot, char message[BOOT_MESSAGE])
+{
+	if (boot->magic != BOOT_INFO_MAGIC)
+		format(message, BOOT_MESSAGE,
+		       "this was not started by Bulkhead's loader: magic 0x%lx instead of 0x%llx",
+		       boot->magic, BOOT_INFO_MAGIC);
+	else if (boot->version != BOOT_INFO_VERSION)
+		format(message, BOOT_MESSAGE,
+		       "the loader speaks version %u, the hypervisor version %u: use both of one build",
+		       boot->version, BOOT_INFO_VERSION);
+	else if (boot->size != sizeof(*boot))
+		format(message, BOOT_MESSAGE,
+		       "the loader hands over %u bytes, the hypervisor expects %zu: use both of one build",
+		       boot->size, sizeof(*boot));
+	else
+		return OK;
+	return ERR_FORMAT;
+}
+
+static bool aligned(uint64_t value)
+{
+	return value % PAGE_SIZE == 0;
+}
+
+static enum status check_counts(const struct boot_info *boot, char message[BOOT_MESSAGE])
+{
+	if (boot->cpu_count == 0 || boot->cpu_count > CONFIG_MAX_CPUS)
+		format(message, BOOT_MESSAGE, "the loader names %u CPUs; 1 to %u are possible",
+		       boot->cpu_count, CONFIG_MAX_CPUS);
+	else if (boot->memory_count == 0 || boot->memory_count > BOOT_MAX_MEMORY)
+		format(message, BOOT_MESSAGE, "the loader names %u memory ranges; 1 to %u are possible",
+		       boot->memory_count, BOOT_MAX_MEMORY);
+	else if (boot->config.partition_count > CONFIG_MAX_PARTITIONS)
+		format(message, BOOT_MESSAGE, "the configuration names %u partitions; up to %u are possible",
+		       boot->config.partition_count, CONFIG_MAX_PARTITIONS);
+	else
+		return OK;
+	return ERR_INVALID;
+}
+
+static enum status check_addresses(const struct boot_info *boot, uint64_t image_bytes,
+				   char message[BOOT_MESSAGE])
+{
+	if (boot->image_start % LARGE_PAGE_SIZE != 0 || !aligned(boot->image_size) ||
+	    boot->image_size < image_bytes)
+		format(message, BOOT_MESSAGE,
+		       "the image is at 0x%lx with %lu bytes; expected: 2 MiB-aligned, %lu bytes",
+		       boot->image_start, boot->image_size, image_bytes);
+	else if (boot->boot_cr3 == 0 || !aligned(boot->boot_cr3) || boot->boot_cr3 >= BOOT_CR3_END)
+		format(message, BOOT_MESSAGE,
+		       "the boot tables are at 0x%lx; expected: page-aligned below 4 GiB", boot->boot_cr3);
+	else if (boot->trampoline == 0 || !aligned(boot->trampoline) || boot->trampoline >= LOW_MEMORY_END)
+		format(message, BOOT_MESSAGE,
+		       "the trampoline page is at 0x%lx; expected: page-aligned below 1 MiB",
+		       boot->trampoline);
+	else
+		return OK;
+	return ERR_INVALID;
+}
+
+static enum status check_memory(const struct boot_info *boot, char message[BOOT_MESSAGE])
+{
+	uint64_t end = 0;
+
+	for (uint32_t i = 0; i < boot->memory_count; i++) {
+		const struct boot_memory *memory = &boot->memory[i];
+
+		if (memory->start < end || !aligned(memory->start) || !aligned(memory->size) ||
+		    memory->size == 0 || memory->start + memory->size <= memory->start ||
+		    memory->kind > BOOT_MEM_RESERVED) {
+			format(message, BOOT_MESSAGE,
+			       "memory range %u (0x%lx, 0x%lx bytes, kind %u) is empty, unaligned, unsorted "
+			       "or unknown",
+			       i, memory->start, memory->size, memory->kind);
+			return ERR_INVALID;
+		}
+		end = memory->start + memory->size;
+	}
+	return OK;
+}
+
+enum status boot_check(const struct boot_info *boot, uint64_t image_bytes, char message[BOOT_MESSAGE])
+{
+	enum status status = check_counts(boot, message);
+
+	if (!status)
+		status = check_addresses(boot, image_bytes, message);
+	if (!status)
+		status = check_memory(boot, message);
+	return status;
+}
+
+/* Memory that the firmware does not want cached is not for guests. */
+static owner_t first_owner(const struct boot_memory *memory)
+{
+	switch ((enum boot_memory_kind)memory->kind) {
+	case BOOT_MEM_FREE: return memory->cacheable ? OWNER_FREE : OWNER_FIRMWARE;
+	case BOOT_MEM_LOADER:
+	case BOOT_MEM_IMAGE:
+	case BOOT_MEM_MODULE:
+	case BOOT_MEM_TRAMPOLINE: return OWNER_HYPERVISOR;
+	case BOOT_MEM_MMIO: return OWNER_MMIO;
+	default: return OWNER_FIRMWARE;
+	}
+}
+
+/* A guest image becomes its partition's. Partitions that name one file may share its pages: the first one has
+ * them. */
+static enum status own_module(const struct boot_info *boot, uint32_t index, struct frame_table *table)
+{
+	const struct boot_module *module = &boot->module[index];
+	uint64_t size = ALIGN_UP(module->size, PAGE_SIZE);
+
+	for (uint32_t i = 0; i < index; i++)
+		if (boot->module[i].start == module->start && boot->module[i].size == module->size)
+			return OK;
+	return frames_transfer(table, hpa(module->start), size, OWNER_HYPERVISOR, OWNER_MODULE(index));
+}
+
+enum status boot_fill_frames(const struct boot_info *boot, struct frame_table *table,
+			     char message[BOOT_MESSAGE])
+{
+	for (uint32_t i = 0; i < boot->memory_count; i++) {
+		const struct boot_memory *memory = &boot->memory[i];
+		enum status status = frames_add(table, hpa(memory->start), memory->size, first_owner(memory));
+
+		if (status) {
+			format(message, BOOT_MESSAGE, "memory range %u at 0x%lx: %s", i, memory->start,
+			       status_name(status));
+			return status;
+		}
+	}
+	for (uint32_t i = 0; i < boot->config.partition_count; i++) {
+		enum status status = own_module(boot, i, table);
+
+		if (status) {
+			format(message, BOOT_MESSAGE, "the image of partition %s at 0x%lx, %lu bytes: %s",
+			       boot->config.partition[i].name, boot->module[i].start, boot->module[i].size,
+			       status_name(status));
+			return status;
+		}
+	}
+	return OK;
+}
+
+/* Tables for `bytes` in pages of 2 MiB, and of 4 KiB. */
+static uint64_t large_page_tables(uint64_t bytes)
+{
+	return bytes / GIANT_PAGE_SIZE + 2;
+}
+
+static uint64_t small_page_tables(uint64_t bytes)
+{
+	return bytes / LARGE_PAGE_SIZE + 2;
+}
+
+uint64_t boot_pool_pages(const struct boot_info *boot)
+{
+	uint64_t pages = POOL_BASE_PAGES + (uint64_t)boot->cpu_count * POOL_CPU_PAGES;
+
+	for (uint32_t i = 0; i < boot->config.partition_count; i++) {
+		const struct partition_config *partition = &boot->config.partition[i];
+
+		/* The guest's map and the hypervisor's window onto its memory, the image it is loaded from.
+		 * Should memory come in pieces that are not aligned to 2 MiB, one of the two still fits. */
+		pages += POOL_PARTITION_PAGES + (uint64_t)partition->cpus * POOL_VCPU_PAGES;
+		pages += large_page_tables(partition->memory) + small_page_tables(partition->memory);
+		pages += small_page_tables(boot->module[i].size);
+	}
+	pages += pages / (PAGE_SIZE * 8) +
+		 pages / (LARGE_PAGE_SIZE / PAGE_SIZE); /* its bitmap, its own tables */
+	return MIN(ALIGN_UP(pages, POOL_GRANULE_PAGES), POOL_MAX_SIZE / PAGE_SIZE);
+}
