@@ -124,6 +124,26 @@ enum exit_action exit_xsetbv(struct vcpu *vcpu)
 	return EXIT_NEXT;
 }
 
+/*
+ * CR8: bits 7:4 of the task priority (SDM 3A 10.8.6.1)
+ */
+#define CR8_PRIORITY       0xFull
+#define CR8_PRIORITY_SHIFT 4
+
+uint64_t exit_cr8_read(struct vcpu *vcpu)
+{
+	return vcpu->lapic ? full_task_priority(vcpu) >> CR8_PRIORITY_SHIFT : 0;
+}
+
+enum exit_action exit_cr8_write(struct vcpu *vcpu, uint64_t value)
+{
+	if (value & ~CR8_PRIORITY)
+		return EXIT_GP;
+	if (vcpu->lapic)
+		full_set_task_priority(vcpu, (uint8_t)(value << CR8_PRIORITY_SHIFT));
+	return EXIT_NEXT;
+}
+
 void exit_host_interrupt(struct vcpu *vcpu)
 {
 	uint64_t begin = rdtsc();

@@ -241,7 +241,6 @@ static void reflect_debug(struct vcpu *vcpu, uint32_t info)
 	}
 	write_dr6((read_dr6() & ~DR6_CLEAR) | status | DR6_RTM);
 	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GENERAL_DETECT);
-	vmx_settle_single_step();
 	vmx_inject_exception(vcpu, VECTOR_DB, false, 0);
 }
 
