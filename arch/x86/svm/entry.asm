@@ -1,7 +1,10 @@
 ; The loop around VMRUN: general registers in, the guest runs, general registers out, C decides.
 ;
-; The vCPU is at a constant address (this_vcpu), so every register goes straight to its place in vcpu->regs. RAX and RSP
-; are in the VMCB (APM 2 15.5.1): VMRUN takes the VMCB's address in RAX and gives the hypervisor's RSP back.
+; The vCPU is at a constant address (this_vcpu), so every register goes straight to its place in vcpu->regs. RAX and RSP are
+; in the VMCB (APM 2 15.5.1): VMRUN takes the VMCB's address in RAX and gives the hypervisor's RSP back.
+;
+; svm_exit() is C, so RBP and R12 to R15 come back from it as the guest left them. They are stored, for reports, but
+; loaded again only on the long way round, svm_resume(); what short exits may change is loaded always.
 
 bits 64
 default abs
@@ -17,39 +20,40 @@ extern svm_exit
 %define RBP_AT      REGISTER(5)
 %define RSI_AT      REGISTER(6)
 %define RDI_AT      REGISTER(7)
+%define RUN_STACK   [this_vcpu + 128]
 %define EXIT_TSC    [this_vcpu + 136]
 
 section .text
 
-; void svm_enter(uint64_t vmcb)
+; void svm_enter(uint64_t vmcb): until svm_leave().
 ; With GIF = 0, RFLAGS.IF = 1 (so that a physical interrupt ends the guest's run) and the guest's VMLOAD state in place.
 global svm_enter
 svm_enter:
-	push	rbp
-	mov	rbp, rsp
 	push	rbx
+	push	rbp
 	push	r12
 	push	r13
 	push	r14
 	push	r15
-	push	rbp			; also keeps RSP 16-byte aligned at the call
+	sub	rsp, 8			; keeps RSP 16-byte aligned at the call
+	mov	RUN_STACK, rsp
 	mov	rax, rdi
-
-.enter:
+load_all:
+	mov	rbp, RBP_AT
+	mov	r12, REGISTER(12)
+	mov	r13, REGISTER(13)
+	mov	r14, REGISTER(14)
+	mov	r15, REGISTER(15)
+load_changed:
 	mov	rcx, RCX_AT
 	mov	rdx, RDX_AT
 	mov	rbx, RBX_AT
-	mov	rbp, RBP_AT
 	mov	rsi, RSI_AT
 	mov	rdi, RDI_AT
 	mov	r8, REGISTER(8)
 	mov	r9, REGISTER(9)
 	mov	r10, REGISTER(10)
 	mov	r11, REGISTER(11)
-	mov	r12, REGISTER(12)
-	mov	r13, REGISTER(13)
-	mov	r14, REGISTER(14)
-	mov	r15, REGISTER(15)
 	vmrun
 
 	mov	RCX_AT, rcx
@@ -68,18 +72,27 @@ svm_enter:
 	mov	REGISTER(15), r15
 	rdtsc
 	mov	EXIT_TSC, eax
-	mov	rbp, [rsp]		; a frame that a backtrace can follow
-	call	svm_exit
-	test	rax, rax
-	jnz	.enter
+	call	svm_exit		; RAX: the VMCB again
+	jmp	load_changed
 
-	pop	rbp
+; noreturn void svm_resume(uint64_t vmcb): back into the guest from anywhere below svm_exit().
+global svm_resume
+svm_resume:
+	mov	rsp, RUN_STACK
+	mov	rax, rdi
+	jmp	load_all
+
+; noreturn void svm_leave(void): svm_enter() returns.
+global svm_leave
+svm_leave:
+	mov	rsp, RUN_STACK
+	add	rsp, 8
 	pop	r15
 	pop	r14
 	pop	r13
 	pop	r12
-	pop	rbx
 	pop	rbp
+	pop	rbx
 	ret
 
 section .note.GNU-stack noalloc noexec nowrite progbits

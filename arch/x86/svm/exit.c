@@ -1,12 +1,19 @@
 /*
- * The way from #VMEXIT to the neutral exits and back. Short and frequent ones (CPUID, hypercall, MSR, port)
- * are served here, in as few instructions as it takes, with the guest's world still loaded and GIF = 0; all
- * others in slow.c.
+ * The way from #VMEXIT to the neutral exits and back. The short and frequent ones (CPUID, hypercall, MSR,
+ * port) are served here, in as few instructions as it takes, with the guest's world still loaded and GIF = 0;
+ * all others in slow.c.
+ *
+ * RIP moves on before a short exit is served and back again in the rare case that the instruction has not
+ * been done.
  */
 #include <stdatomic.h>
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/svm/svm.h"
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define COLD	      __attribute__((cold, noinline))
+#define HOT	      __attribute__((noinline)) /* by itself, so that each exit saves only the registers it needs */
 
 /* Opcodes behind any prefixes (APM 3). */
 static const struct opcode {
@@ -18,199 +25,254 @@ static const struct opcode {
 	[LENGTH_HLT] = {1, {0xF4}},
 };
 
-static __attribute__((noinline)) uint64_t learn_next_rip(enum remembered which)
+/* Statistics use the low half of the TSC: no exit takes a second. */
+static ALWAYS_INLINE void account(struct vcpu_shared *shared, enum exit_class exit_class)
+{
+	struct exit_statistics *statistics = &shared->statistics[exit_class];
+
+	statistics->count++;
+	statistics->tsc += (uint32_t)rdtsc() - this_vcpu->exit_tsc;
+}
+
+static ALWAYS_INLINE uint64_t note(const struct vmcb *vmcb, enum exit_class exit_class, uint64_t code)
+{
+	struct trace_entry *entry = &this_vcpu->trace[this_vcpu->trace_count++ % VCPU_TRACE];
+	uint64_t rip = vmcb->save.rip;
+
+	entry->rip = rip;
+	entry->reason = exit_class | code << 8;
+	return rip;
+}
+
+static NORETURN COLD void leave(enum exit_class exit_class)
+{
+	account(this_vcpu->shared, exit_class);
+	svm_leave();
+}
+
+/*
+ * The long way back into the guest. A request that comes after this look at them comes with an interrupt,
+ * which ends the next run before its first instruction.
+ */
+static NORETURN COLD void resume(enum exit_class exit_class)
+{
+	struct svm_vcpu *svm = svm_state(this_vcpu);
+
+	if (atomic_load_explicit(&this_vcpu->shared->requests, memory_order_relaxed)) {
+		svm_restore_host(this_vcpu);
+		if (!vcpu_service(this_vcpu))
+			leave(exit_class);
+	}
+	if (!svm->guest_loaded)
+		svm_load_guest(svm);
+	account(this_vcpu->shared, exit_class);
+	svm->vmcb->save.rax = this_vcpu->regs.rax;
+	svm_resume(svm->vmcb_address.value);
+}
+
+/* The short way. */
+static ALWAYS_INLINE uint64_t enter(struct vmcb *vmcb, enum exit_class exit_class)
+{
+	const struct svm_vcpu *svm = svm_state(this_vcpu);
+	struct vcpu_shared *shared = this_vcpu->shared;
+
+	/* A plain read: one instruction less than a relaxed one. */
+	if (unlikely(*(const uint32_t *)&shared->requests))
+		resume(exit_class);
+	vmcb->save.rax = this_vcpu->regs.rax;
+	account(shared, exit_class);
+	return svm->vmcb_address.value;
+}
+
+/* A guest that puts a longer instruction in place of one that has trapped misleads itself only. */
+static ALWAYS_INLINE bool length_known(const struct vmcb *vmcb, enum remembered which)
+{
+	const struct remembered_length *last = &svm_state(this_vcpu)->lengths[which];
+
+	return likely(last->rip == vmcb->save.rip && last->cr3 == vmcb->save.cr3);
+}
+
+static COLD bool learn_length(enum remembered which)
 {
 	struct svm_vcpu *svm = svm_state(this_vcpu);
 	const struct vmcb *vmcb = svm->vmcb;
-	unsigned length;
+	uint64_t length =
+		svm->next_rip ? vmcb->control.next_rip - vmcb->save.rip
+			      : exit_instruction_length(this_vcpu, opcodes[which].bytes, opcodes[which].size);
 
-	if (svm->next_rip)
-		return vmcb->control.next_rip;
-	length = exit_instruction_length(this_vcpu, opcodes[which].bytes, opcodes[which].size);
 	if (!length) {
 		(void)exit_fault(this_vcpu, "the instruction at RIP is not the one that trapped");
-		return 0;
+		return false;
 	}
 	svm->lengths[which] = (struct remembered_length){vmcb->save.rip, vmcb->save.cr3, length};
-	return vmcb->save.rip + length;
+	return true;
 }
 
-/* 0: the partition has been faulted. A guest that overwrites a trapped instruction with a longer one misleads
- * itself. */
-static inline uint64_t next_rip(enum remembered which)
+/* Starts over, so that the short way need not keep anything for this. */
+static COLD uint64_t learn_and_exit(enum remembered which)
 {
-	const struct svm_vcpu *svm = svm_state(this_vcpu);
-	const struct remembered_length *last = &svm->lengths[which];
-	const struct vmcb *vmcb = svm->vmcb;
-
-	if (likely(last->rip == vmcb->save.rip && last->cr3 == vmcb->save.cr3))
-		return vmcb->save.rip + last->length;
-	return learn_next_rip(which);
+	if (!learn_length(which))
+		svm_leave();
+	return svm_exit();
 }
 
 uint64_t svm_next_rip(enum remembered which)
 {
-	return next_rip(which);
-}
+	const struct svm_vcpu *svm = svm_state(this_vcpu);
 
-static inline void account(enum exit_class exit_class)
-{
-	this_vcpu->shared->statistics[exit_class].tsc += (uint32_t)rdtsc() - this_vcpu->exit_tsc;
-}
-
-static inline void note(enum exit_class exit_class, uint64_t code)
-{
-	struct trace_entry *entry = &this_vcpu->trace[this_vcpu->trace_count++ % VCPU_TRACE];
-
-	entry->rip = svm_vmcb(this_vcpu)->save.rip;
-	entry->reason = exit_class | code << 8;
-	this_vcpu->exit_class = exit_class;
-	this_vcpu->shared->statistics[exit_class].count++;
-}
-
-static __attribute__((noinline)) bool service(void)
-{
-	svm_restore_host(this_vcpu);
-	return vcpu_service(this_vcpu);
-}
-
-/*
- * Back into the guest. A request that comes after this look at them comes with an interrupt, which ends the
- * next run before its first instruction.
- */
-static inline uint64_t enter(enum exit_class exit_class)
-{
-	struct svm_vcpu *svm = svm_state(this_vcpu);
-
-	if (unlikely(atomic_load_explicit(&this_vcpu->shared->requests, memory_order_relaxed)) &&
-	    !service()) {
-		account(exit_class);
+	if (!length_known(svm->vmcb, which) && !learn_length(which))
 		return 0;
-	}
-	if (unlikely(!svm->guest_loaded))
-		svm_load_guest(svm);
-	account(exit_class);
-	svm->vmcb->save.rax = this_vcpu->regs.rax;
-	return svm->vmcb_address.value;
+	return svm->vmcb->save.rip + svm->lengths[which].length;
 }
 
-static inline void advance(uint64_t to)
+static ALWAYS_INLINE void move_on(struct vmcb *vmcb, uint64_t to)
+{
+	vmcb->save.rip = to;
+	vmcb->control.interrupt_shadow = 0;
+}
+
+/* With RIP still at the instruction: does what a neutral exit has answered. */
+static NORETURN COLD void act(enum exit_class exit_class, enum exit_action action, uint64_t next)
 {
 	struct vmcb *vmcb = svm_vmcb(this_vcpu);
 
-	vmcb->save.rip = to;
-	vmcb->control.interrupt_shadow = 0;
-	if (unlikely(vmcb->save.rflags & RFLAGS_TF))
-		svm_trap_after_instruction(this_vcpu);
-}
-
-/* Does what a neutral exit has answered. */
-static __attribute__((noinline)) uint64_t act(enum exit_class exit_class, enum exit_action action,
-					      uint64_t next)
-{
-	switch (action) {
-	case EXIT_NEXT: advance(next); break;
-	case EXIT_AGAIN: break;
-	case EXIT_GP: svm_inject_exception(this_vcpu, VECTOR_GP, true, 0); break;
-	case EXIT_UD: svm_inject_exception(this_vcpu, VECTOR_UD, false, 0); break;
-	case EXIT_PF: break;
-	case EXIT_LEAVE_NEXT:
-		advance(next);
-		account(exit_class);
-		return 0;
-	case EXIT_LEAVE: account(exit_class); return 0;
+	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT) {
+		move_on(vmcb, next);
+		if (vmcb->save.rflags & RFLAGS_TF)
+			svm_trap_after_instruction(this_vcpu);
 	}
-	return enter(exit_class);
+	if (action == EXIT_GP)
+		svm_inject_exception(this_vcpu, VECTOR_GP, true, 0);
+	if (action == EXIT_UD)
+		svm_inject_exception(this_vcpu, VECTOR_UD, false, 0);
+	if (action == EXIT_LEAVE || action == EXIT_LEAVE_NEXT)
+		leave(exit_class);
+	resume(exit_class);
 }
 
-static inline uint64_t finish(enum exit_class exit_class, enum exit_action action, uint64_t next)
+/* The same, when RIP has moved on already. */
+static NORETURN COLD void act_after(enum exit_class exit_class, enum exit_action action)
 {
-	if (unlikely(action != EXIT_NEXT))
-		return act(exit_class, action, next);
-	advance(next);
-	return enter(exit_class);
+	struct vmcb *vmcb = svm_vmcb(this_vcpu);
+	uint64_t next = vmcb->save.rip;
+
+	vmcb->save.rip = this_vcpu->trace[(this_vcpu->trace_count - 1) % VCPU_TRACE].rip;
+	act(exit_class, action, next);
 }
 
-/* The same for an instruction whose length has to be known first. */
-static inline uint64_t finish_instruction(enum exit_class exit_class, enum exit_action action,
-					  enum remembered which)
+/* Behind a short exit; RIP has moved on. */
+static ALWAYS_INLINE uint64_t finish(enum exit_class exit_class, enum exit_action action)
 {
-	uint64_t next = next_rip(which);
+	struct vmcb *vmcb = svm_vmcb(this_vcpu);
 
-	return finish(exit_class, unlikely(!next) ? EXIT_LEAVE : action, next);
+	if (unlikely(action != EXIT_NEXT || (vmcb->save.rflags & RFLAGS_TF)))
+		act_after(exit_class, action);
+	return enter(vmcb, exit_class);
 }
 
-static uint64_t exit_on_cpuid(void)
+/* Notes the exit and moves RIP on. */
+static ALWAYS_INLINE void begin(struct vmcb *vmcb, enum exit_class exit_class, uint64_t code,
+				enum remembered which)
 {
-	note(EXIT_CPUID, VMEXIT_CPUID);
+	uint64_t rip = note(vmcb, exit_class, code);
+
+	move_on(vmcb, rip + svm_state(this_vcpu)->lengths[which].length);
+}
+
+static ALWAYS_INLINE uint64_t exit_on_cpuid(struct vmcb *vmcb)
+{
+	if (unlikely(!length_known(vmcb, LENGTH_CPUID)))
+		return learn_and_exit(LENGTH_CPUID);
+	begin(vmcb, EXIT_CPUID, VMEXIT_CPUID, LENGTH_CPUID);
 	exit_cpuid(this_vcpu);
-	return finish_instruction(EXIT_CPUID, EXIT_NEXT, LENGTH_CPUID);
+	return finish(EXIT_CPUID, EXIT_NEXT);
 }
 
-static uint64_t exit_on_hypercall(void)
+static NORETURN COLD void refuse_hypercall(struct vmcb *vmcb)
 {
-	note(EXIT_HYPERCALL, VMEXIT_VMMCALL);
-	if (unlikely(svm_vmcb(this_vcpu)->save.cpl != 0))
-		return act(EXIT_HYPERCALL, EXIT_UD, 0);
-	return finish_instruction(EXIT_HYPERCALL, exit_hypercall(this_vcpu), LENGTH_VMMCALL);
+	(void)note(vmcb, EXIT_HYPERCALL, VMEXIT_VMMCALL);
+	act(EXIT_HYPERCALL, EXIT_UD, 0);
 }
 
-static uint64_t exit_on_msr(uint64_t write)
+static ALWAYS_INLINE uint64_t exit_on_hypercall(struct vmcb *vmcb)
 {
-	enum exit_action action;
-
-	if (write) {
-		note(EXIT_MSR_WRITE, VMEXIT_MSR);
-		action = svm_msr_write(this_vcpu);
-		return finish_instruction(EXIT_MSR_WRITE, action, LENGTH_WRMSR);
-	}
-	note(EXIT_MSR_READ, VMEXIT_MSR);
-	return finish_instruction(EXIT_MSR_READ, svm_msr_read(this_vcpu), LENGTH_RDMSR);
+	if (unlikely(vmcb->save.cpl != 0))
+		refuse_hypercall(vmcb);
+	if (unlikely(!length_known(vmcb, LENGTH_VMMCALL)))
+		return learn_and_exit(LENGTH_VMMCALL);
+	begin(vmcb, EXIT_HYPERCALL, VMEXIT_VMMCALL, LENGTH_VMMCALL);
+	return finish(EXIT_HYPERCALL, exit_hypercall(this_vcpu));
 }
 
-static uint64_t exit_on_port(uint32_t information)
+static HOT uint64_t exit_on_msr_write(struct vmcb *vmcb)
 {
+	if (unlikely(!length_known(vmcb, LENGTH_WRMSR)))
+		return learn_and_exit(LENGTH_WRMSR);
+	begin(vmcb, EXIT_MSR_WRITE, VMEXIT_MSR, LENGTH_WRMSR);
+	return finish(EXIT_MSR_WRITE, svm_msr_write(this_vcpu));
+}
+
+static HOT uint64_t exit_on_msr_read(struct vmcb *vmcb)
+{
+	if (unlikely(!length_known(vmcb, LENGTH_RDMSR)))
+		return learn_and_exit(LENGTH_RDMSR);
+	begin(vmcb, EXIT_MSR_READ, VMEXIT_MSR, LENGTH_RDMSR);
+	return finish(EXIT_MSR_READ, svm_msr_read(this_vcpu));
+}
+
+static NORETURN COLD void exit_on_string(struct vmcb *vmcb)
+{
+	(void)note(vmcb, EXIT_IO, VMEXIT_IO);
+	act(EXIT_IO, svm_port_string(this_vcpu, (uint32_t)vmcb->control.exit_info_1),
+	    vmcb->control.exit_info_2);
+}
+
+/* Ports: EXITINFO2 is the next RIP on every CPU (APM 2 15.10.2). */
+static HOT uint64_t exit_on_port(struct vmcb *vmcb)
+{
+	uint32_t information = (uint32_t)vmcb->control.exit_info_1;
 	uint16_t port = (uint16_t)(information >> IO_PORT_SHIFT);
 	unsigned size = information >> IO_SIZE_SHIFT & IO_SIZE_MASK;
 	enum exit_action action;
 
-	note(EXIT_IO, VMEXIT_IO);
 	if (unlikely(information & IO_STRING))
-		action = svm_port_string(this_vcpu, information);
-	else if (information & IO_IN)
-		action = exit_port_in(this_vcpu, port, size);
-	else
-		action = exit_port_out(this_vcpu, port, size);
-	return finish(EXIT_IO, action, svm_vmcb(this_vcpu)->control.exit_info_2);
+		exit_on_string(vmcb);
+	(void)note(vmcb, EXIT_IO, VMEXIT_IO);
+	move_on(vmcb, vmcb->control.exit_info_2);
+	action = information & IO_IN ? exit_port_in(this_vcpu, port, size)
+				     : exit_port_out(this_vcpu, port, size);
+	return finish(EXIT_IO, action);
 }
 
-static __attribute__((noinline)) uint64_t exit_on_other(uint32_t code)
+static NORETURN COLD void exit_on_other(struct vmcb *vmcb, uint32_t code)
 {
 	enum exit_class exit_class = svm_exit_class(code);
 	enum exit_action action;
 	uint64_t next = 0;
 
-	note(exit_class, code);
+	/* The VMCB is what the CPU has just written, so it need not be read again where nobody touches it. */
+	vmcb->control.tlb_control = TLB_KEEP;
+	vmcb->control.clean = CLEAN_ALL;
+	(void)note(vmcb, exit_class, code);
+	this_vcpu->exit_class = exit_class;
 	action = svm_slow_exit(this_vcpu, &next);
-	return act(exit_class, action, next);
+	act(exit_class, action, next);
 }
 
-uint64_t svm_exit(void)
+__attribute__((hot)) uint64_t svm_exit(void)
 {
 	struct vmcb *vmcb = svm_vmcb(this_vcpu);
 	/* INVALID has 64 bits of ones on CPUs and 32 under QEMU TCG; no code needs more. */
 	uint32_t code = (uint32_t)vmcb->control.exit_code;
 
 	this_vcpu->regs.rax = vmcb->save.rax;
-	vmcb->control.tlb_control = TLB_KEEP;
-	vmcb->control.clean = CLEAN_ALL;
-	if (code == VMEXIT_CPUID)
-		return exit_on_cpuid();
 	if (code == VMEXIT_VMMCALL)
-		return exit_on_hypercall();
+		return exit_on_hypercall(vmcb);
+	if (code == VMEXIT_CPUID)
+		return exit_on_cpuid(vmcb);
 	if (code == VMEXIT_IO)
-		return exit_on_port((uint32_t)vmcb->control.exit_info_1);
+		return exit_on_port(vmcb);
 	if (code == VMEXIT_MSR)
-		return exit_on_msr(vmcb->control.exit_info_1);
-	return exit_on_other(code);
+		return vmcb->control.exit_info_1 ? exit_on_msr_write(vmcb) : exit_on_msr_read(vmcb);
+	exit_on_other(vmcb, code);
 }

@@ -45,6 +45,7 @@ _Static_assert(sizeof(struct svm_vcpu) <= sizeof(((struct vcpu *)0)->backend),
 	       "svm_vcpu lives in vcpu->backend");
 /* entry.asm knows these by number. */
 _Static_assert(offsetof(struct vcpu, regs) == 0 && sizeof(union guest_registers) == 128, "entry.asm");
+_Static_assert(offsetof(struct vcpu, run_stack) == 128, "entry.asm");
 _Static_assert(offsetof(struct vcpu, exit_tsc) == 136, "entry.asm");
 
 static inline struct svm_vcpu *svm_state(struct vcpu *vcpu)
@@ -101,7 +102,7 @@ void svm_load_guest(struct svm_vcpu *svm);
 void svm_restore_host(struct vcpu *vcpu);
 
 /* exit.c */
-/* After each #VMEXIT, from entry.asm. The HPA of the VMCB to go on with, or 0 to leave the run loop. */
+/* After each #VMEXIT, from entry.asm. The HPA of the VMCB to go on with. */
 uint64_t svm_exit(void);
 /* RIP behind the trapped instruction; 0: it could not be found, the partition has been faulted. */
 uint64_t svm_next_rip(enum remembered which);
@@ -116,8 +117,10 @@ enum exit_action svm_port_string(struct vcpu *vcpu, uint32_t information);
 /* describe.c */
 void svm_describe_exit(struct vcpu *vcpu, char *out, size_t size);
 
-/* entry.asm: runs the guest until svm_exit() answers 0. */
+/* entry.asm: runs the guest until svm_leave(); svm_resume() goes back into it with all registers loaded. */
 void svm_enter(uint64_t vmcb);
+NORETURN void svm_resume(uint64_t vmcb);
+NORETURN void svm_leave(void);
 
 /* npt.c */
 extern const struct page_format npt_format;
