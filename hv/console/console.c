@@ -37,9 +37,9 @@
 #define SCREEN_ONLY_ROOM 512 /* bytes let through a pump where there is no serial port to set the pace */
 
 #define QUEUE_BYTES	(16 * 1024u)
-#define QUEUE_OWN_BYTES (4 * 1024u)
-#define NAME_COLUMN	8	 /* "bulkhead" */
-#define LOCK_PATIENCE	1000000u /* tries for a lock before its holder is taken for dead */
+#define QUEUE_OWN_BYTES (8 * 1024u) /* several fault reports at once */
+#define NAME_COLUMN	8	    /* "bulkhead" */
+#define LOCK_PATIENCE	1000000u    /* tries for a lock before its holder is taken for dead */
 
 #define OWN_NAME "bulkhead"
 #define PROMPT	 "bulkhead> "
