@@ -36,10 +36,16 @@
 #define REDRAW_ALL	 UINT32_MAX
 #define SCREEN_ONLY_ROOM 512 /* bytes let through a pump where there is no serial port to set the pace */
 
-#define QUEUE_BYTES	(16 * 1024u)
+#define QUEUE_BYTES	(20 * 1024u)
 #define QUEUE_OWN_BYTES (8 * 1024u) /* several fault reports at once */
-#define NAME_COLUMN	8	    /* "bulkhead" */
-#define LOCK_PATIENCE	1000000u    /* tries for a lock before its holder is taken for dead */
+/* Of a source's part, half is free when it may go on: the notice and a line of full length must fit in there.
+ */
+_Static_assert((QUEUE_BYTES - QUEUE_OWN_BYTES) / CONFIG_MAX_PARTITIONS / 2 >=
+		       2 * sizeof(struct line_header) + CONSOLE_LINE_SIZE + 32,
+	       "every partition's part is large enough");
+
+#define NAME_COLUMN   8	       /* "bulkhead" */
+#define LOCK_PATIENCE 1000000u /* tries for a lock before its holder is taken for dead */
 
 #define OWN_NAME "bulkhead"
 #define PROMPT	 "bulkhead> "
