@@ -12,6 +12,7 @@
 #include "drivers/framebuffer.h"
 #include "hv/boot.h"
 #include "hv/console/console.h"
+#include "hv/core/cpuid.h"
 #include "hv/core/partition.h"
 #include "hv/lib/log.h"
 #include "hv/mem/pool.h"
@@ -189,6 +190,7 @@ static void main_on_own_tables(void)
 	start_virtualisation();
 	start_clock();
 	start_cpus();
+	cpuid_build();
 	status = partitions_create(boot);
 	stop_on(status, "partitions", status_name(status));
 	report_size();
