@@ -34,6 +34,16 @@ UNIT_monitor     := hv/console/monitor.c hv/console/edit.c hv/lib/printf.c hv/li
 UNIT_decode     := arch/x86/decode.c tests/unit/zydis_check.c
 LIBS_decode     := -lZydis
 FUZZ_decode     := $(UNIT_decode)
+UNIT_uart       := hv/device/uart.c
+UNIT_pic        := hv/device/pic.c
+UNIT_pit        := hv/device/pit.c
+UNIT_guest_walk := arch/x86/guest_walk.c
+PC              := $(addprefix hv/device/,uart.c pic.c pit.c rtc.c chipset.c lapic.c lapic_command.c lapic_timer.c full.c) \
+                   hv/core/exit_memory.c hv/core/exit_port.c arch/x86/decode.c arch/x86/guest_walk.c tests/unit/fake_pc.c
+UNIT_lapic      := $(PC)
+UNIT_full       := $(PC)
+UNIT_exits      := $(PC)
+FUZZ_devices    := $(PC)
 
 FUZZ_config := $(UNIT_config)
 FUZZ_hypervisor_elf := boot/hypervisor_elf.c

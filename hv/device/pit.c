@@ -211,9 +211,10 @@ static void latch_status(const struct pit *pit, struct pit_channel *channel, uin
 	if (channel->status_latched)
 		return;
 	channel->status =
-		(uint8_t)((output(channel, elapsed_ticks(pit, channel, now)) ? STATUS_OUTPUT : 0) |
-			  (channel->loaded ? 0 : STATUS_NULL) | channel->access << CONTROL_ACCESS_SHIFT |
-			  channel->mode << CONTROL_MODE_SHIFT | (channel->bcd ? CONTROL_BCD : 0));
+		(uint8_t)((output(channel, elapsed_ticks(pit, channel, now)) ? STATUS_OUTPUT : 0u) |
+			  (channel->loaded ? 0u : STATUS_NULL) |
+			  (unsigned)channel->access << CONTROL_ACCESS_SHIFT |
+			  (unsigned)channel->mode << CONTROL_MODE_SHIFT | (channel->bcd ? CONTROL_BCD : 0u));
 	channel->status_latched = true;
 }
 
