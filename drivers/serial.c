@@ -154,6 +154,12 @@ void serial_put_slowly(const char *bytes, size_t count)
 	}
 }
 
+void serial_finish(void)
+{
+	if (serial.depth && !serial.stalled)
+		serial.stalled = !wait_for_status(LINE_STATUS_IDLE);
+}
+
 int serial_get(void)
 {
 	uint8_t status;

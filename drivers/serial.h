@@ -24,5 +24,8 @@ void serial_put(const char *bytes, size_t count);
 /* Hands over all bytes, waiting for the line; drops the rest once the line has not moved for a long time. */
 void serial_put_slowly(const char *bytes, size_t count);
 
+/* Waits until the last byte has left the machine. */
+void serial_finish(void);
+
 /* The next byte received, or -1. */
 int serial_get(void);

@@ -9,6 +9,7 @@
 #include "arch/x86/machine.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/poweroff.h"
+#include "drivers/serial.h"
 #include "hv/console/console.h"
 #include "hv/core/virt.h"
 #include "hv/lib/log.h"
@@ -83,6 +84,7 @@ static void ask_firmware(void)
 
 static void try_ports(void)
 {
+	serial_finish();
 	outw(QEMU_PM1A_CONTROL, QEMU_SLEEP);
 	for (const char *letter = "Shutdown"; *letter; letter++)
 		outb(BOCHS_SHUTDOWN, (uint8_t)*letter);
@@ -95,6 +97,7 @@ static NORETURN void power_off_here(void)
 	if (this_cpu->virt_enabled)
 		virt->cpu_disable();
 	this_cpu->virt_enabled = false;
+	serial_finish();
 	ask_firmware();
 	try_ports();
 	log_error("The machine does not power off by itself: you can switch it off now.");

@@ -42,7 +42,8 @@ enum status partition_command(struct partition *partition, enum partition_order 
 	else if (!order_allowed(partition, order))
 		status = ERR_INVALID;
 	else {
-		string_copy(partition->end_reason, reason, sizeof(partition->end_reason));
+		if (order != ORDER_START)
+			string_copy(partition->end_reason, reason, sizeof(partition->end_reason));
 		atomic_store(&partition->order, order);
 	}
 	spin_unlock(&partition->lifecycle_lock);
