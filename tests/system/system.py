@@ -22,7 +22,7 @@ import emulator  # noqa: E402
 
 ERASE_LINE = re.compile(rb"\r\x1b\[K")
 ESCAPE = re.compile(rb"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
-UNFINISHED_ESCAPE = re.compile(rb"(\x1b(\[[0-9;?=]*|[()])?|\r)$")
+UNFINISHED_ESCAPE = re.compile(rb"(\x1b(\[[0-9;?=]*|[()])?|\r)\Z")
 
 # A boot takes 10 to 15 s on an idle machine; the bound is there to end a hang, not to judge speed.
 BOOT_TIMEOUT = 180
