@@ -47,12 +47,22 @@ static uint64_t up_ms(const struct partition *partition)
 	return partition->start_tsc ? tsc_to_us(end - partition->start_tsc) / MS_US : 0;
 }
 
+/* Why it does not run; nothing for one that does. */
+static const char *why_off(const struct partition *partition)
+{
+	if (partition->refused[0])
+		return partition->refused;
+	if (atomic_load(&partition->state) == PARTITION_OFF && partition->end_reason[0])
+		return partition->end_reason;
+	return "-";
+}
+
 static void show_list(const struct command *command, struct partition *unused)
 {
 	(void)command;
 	(void)unused;
 	console_print("  %2s  %-15s %-9s %-5s %4s %10s %8s  %s", "no", "name", "state", "mode", "cpus",
-		      "memory", "restarts", "last end");
+		      "memory", "restarts", "why off");
 	for (uint32_t i = 0; i < partition_count; i++) {
 		const struct partition *partition = &partitions[i];
 
@@ -60,16 +70,15 @@ static void show_list(const struct command *command, struct partition *unused)
 			      partition_name(partition), partition_state_name(partition),
 			      mode_name(partition), partition->vcpu_count,
 			      (unsigned long long)(partition->config->memory / MIB), partition->restarts,
-			      partition->refused[0]	 ? partition->refused
-			      : partition->end_reason[0] ? partition->end_reason
-							 : "-");
+			      why_off(partition));
 	}
 }
 
 static void show_memory(const struct partition *partition)
 {
-	console_print("  memory    %llu KiB in %u extents",
-		      (unsigned long long)(partition->config->memory / KIB), partition->extent_count);
+	console_print("  memory    %llu KiB in %u extent%s",
+		      (unsigned long long)(partition->config->memory / KIB), partition->extent_count,
+		      partition->extent_count == 1 ? "" : "s");
 	for (uint32_t i = 0; i < partition->extent_count; i++) {
 		const struct memory_extent *extent = &partition->extent[i];
 
@@ -100,10 +109,7 @@ static void show_info(const struct command *command, struct partition *partition
 	console_print("  run time  %llu.%03llu s, restarts %u", ms / 1000, ms % 1000, partition->restarts);
 	console_print("  console   %llu lines, %llu bytes", (unsigned long long)partition->console.lines,
 		      (unsigned long long)partition->console.bytes);
-	if (partition->end_reason[0])
-		console_print("  last end  %s", partition->end_reason);
-	if (partition->refused[0])
-		console_print("  refused   %s", partition->refused);
+	console_print("  why off   %s", why_off(partition));
 }
 
 static struct exit_statistics sum_exits(const struct partition *partition, unsigned class)

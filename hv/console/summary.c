@@ -24,6 +24,12 @@ static uint64_t run_time_ms(const struct partition *partition)
 	return partition->start_tsc ? tsc_to_us(end - partition->start_tsc) / MILLISECONDS_US : 0;
 }
 
+/* Of a partition that runs, end_reason tells of its last order. */
+static const char *ended_why(const struct partition *partition)
+{
+	return atomic_load(&partition->state) == PARTITION_OFF ? partition->end_reason : "";
+}
+
 static const char *ended_how(const struct partition *partition)
 {
 	static const char *const words[] = {[END_NEVER_STARTED] = "never started",
@@ -46,10 +52,10 @@ void console_summary(void)
 		const struct partition *partition = &partitions[i];
 		unsigned long long ms = run_time_ms(partition);
 
-		console_print("  %-15s %-13s %6llu.%03llu s %12llu %10llu %8u%s%s", partition_name(partition),
+		console_print("  %-15s %-13s %6llu.%03llu s %12llu %10llu %8u  %s", partition_name(partition),
 			      ended_how(partition), ms / 1000, ms % 1000,
 			      (unsigned long long)exits_of(partition),
 			      (unsigned long long)partition->console.lines, partition->restarts,
-			      partition->end_reason[0] ? "  " : "", partition->end_reason);
+			      ended_why(partition));
 	}
 }

@@ -163,7 +163,7 @@ static void test_info_by_name_and_number(void **state)
 	assert_says("partition 2, beta: off, mode para");
 	assert_says("run time  2.500 s");
 	assert_says("cmdline   greet=hello");
-	assert_says("last end  triple fault");
+	assert_says("why off   triple fault");
 	execute("  info   1  ");
 	assert_says("partition 1, alpha: running, mode full");
 	assert_says("vcpu 0    on CPU 0, halted");
