@@ -10,6 +10,7 @@ import fcntl
 import os
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -202,6 +203,7 @@ def main():
     parser.add_argument("--screen", action="store_true", help="show the screen in a window")
     parser.add_argument("--gdb", action="store_true", help="wait for gdb on port 1234")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that an emulator is ended with us
     try:
         platform = choose_platform(options.platform)
         name = {"kvm": "QEMU with KVM", "qemu": "QEMU, emulated SVM", "bochs": "Bochs, emulated VT-x"}[platform]
