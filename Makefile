@@ -26,7 +26,7 @@ CPUS     ?= 2
 MEMORY   ?= 1024
 MACHINE  := $(PYTHON) tools/emulator.py --platform $(PLATFORM) --cpus $(CPUS) --memory $(MEMORY) $(if $(SCREEN),--screen)
 
-.PHONY: run debug deps
+.PHONY: run debug bench study deps
 run: ## boot two guests on this terminal (PLATFORM=auto|kvm|qemu|bochs)
 	@tools/deps.sh build $(if $(filter bochs,$(PLATFORM)),bochs,run)
 	@$(MAKE) --no-print-directory all
@@ -36,6 +36,16 @@ debug: ## boot on QEMU and stop at the hypervisor's entry, with gdb and symbols
 	@tools/deps.sh build run debug
 	@$(MAKE) --no-print-directory all
 	@tools/debug.sh $(BUILD)/bulkhead.img $(BUILD)/bulkhead.debug.elf
+
+bench: ## count instructions per round trip on both emulators (one: PLATFORM=qemu|bochs)
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory all guests
+	@$(PYTHON) tools/bench.py $(if $(filter qemu bochs,$(PLATFORM)),--platform $(PLATFORM))
+
+study: ## full against para: exits and instructions per unit of work (one: PLATFORM=qemu|bochs)
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory all guests
+	@$(PYTHON) tools/study.py $(if $(filter qemu bochs,$(PLATFORM)),--platform $(PLATFORM))
 
 deps: ## install the Debian packages that building, running and testing need
 	@tools/deps.sh build run bochs debug test
