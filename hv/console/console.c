@@ -554,41 +554,48 @@ void console_tick(void)
 /* ---------------------------------------------------------------------------------------------------------------
  * phases */
 
-static void start_serial(const struct config *config)
+static void report_serial(const struct config *config, const char *trouble)
 {
-	const char *trouble;
-
 	if (!config->console_serial)
 		return;
-	trouble = serial_start(config->serial_port);
 	if (trouble)
 		log_warn("serial port %Xh is not used: %s", config->serial_port, trouble);
 	else
 		log_info("console: serial port %Xh, 115200 baud, 8N1", config->serial_port);
 }
 
-static void start_screen(const struct boot_info *boot)
+static void report_screen(const struct boot_info *boot)
 {
 	const struct boot_framebuffer *info = &boot->framebuffer;
 
-	/* On the loader's tables memory is where its address says. */
-	if (boot->config.console_screen &&
-	    framebuffer_start(info, (void *)(uintptr_t)info->start, boot->screen_row))
+	if (!boot->config.console_screen)
+		return;
+	if (framebuffer_usable())
 		log_info("console: screen %ux%u, %ux%u characters", info->width, info->height,
 			 framebuffer_columns(), framebuffer_rows());
-	else if (boot->config.console_screen)
+	else
 		log_warn("the screen is not used: %s",
 			 info->start ? "its pixel format or size is not one that can be drawn"
 				     : "the firmware offers none");
 }
 
+/* Both are started before either is reported on, so that each tells of the other's trouble. */
 void console_early(const struct boot_info *boot)
 {
-	log_set_level(boot->config.log);
-	set_prefixes(&boot->config);
+	const struct config *config = &boot->config;
+	const struct boot_framebuffer *info = &boot->framebuffer;
+	const char *trouble = NULL;
+
+	log_set_level(config->log);
+	set_prefixes(config);
+	if (config->console_serial)
+		trouble = serial_start(config->serial_port);
+	/* On the loader's tables memory is where its address says. */
+	if (config->console_screen)
+		(void)framebuffer_start(info, (void *)(uintptr_t)info->start, boot->screen_row);
 	atomic_store(&phase, CONSOLE_EARLY);
-	start_serial(&boot->config);
-	start_screen(boot);
+	report_serial(config, trouble);
+	report_screen(boot);
 }
 
 void console_start(void)

@@ -95,6 +95,11 @@ bool queue_push(struct line_queues *queues, uint32_t source, enum line_style sty
 	return false;
 }
 
+static uint32_t burst(uint32_t source)
+{
+	return source == QUEUE_OWN ? QUEUE_OWN_BURST : QUEUE_BURST;
+}
+
 /* The source with the oldest line among those that have not used up their burst; NULL: none. */
 static struct source_ring *oldest(struct line_queues *queues)
 {
@@ -106,7 +111,7 @@ static struct source_ring *oldest(struct line_queues *queues)
 		struct line_header header;
 		uint32_t age;
 
-		if (!ring->used || ring->spent >= QUEUE_BURST)
+		if (!ring->used || ring->spent >= burst(source))
 			continue;
 		ring_peek(ring, &header, sizeof(header));
 		age = queues->next_sequence - header.sequence; /* modulo 2^32 */

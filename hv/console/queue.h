@@ -3,16 +3,17 @@
  * ring of its own, so that none can fill another's. A source whose part is full loses whole lines, which are
  * counted and told.
  *
- * Lines leave in the order in which they came, except that a source which has sent QUEUE_BURST bytes while
+ * Lines leave in the order in which they came, except that a source which has sent its burst of bytes while
  * others wait lets those go first: behind a flood another's line waits no longer than that.
  */
 #pragma once
 
 #include "hv/core/partition.h"
 
-#define QUEUE_SOURCES (CONFIG_MAX_PARTITIONS + 1)
-#define QUEUE_OWN     0 /* the hypervisor's own lines; partition i is source i + 1 */
-#define QUEUE_BURST   1024u
+#define QUEUE_SOURCES	(CONFIG_MAX_PARTITIONS + 1)
+#define QUEUE_OWN	0 /* the hypervisor's own lines; partition i is source i + 1 */
+#define QUEUE_BURST	1024u
+#define QUEUE_OWN_BURST 4096u /* a fault report stays in one piece */
 
 enum line_style {
 	LINE_TEXT, /* in the colour of its source */
