@@ -430,6 +430,8 @@ void full_devices_reset(struct partition *partition)
 	pic_reset(&devices->pic);
 	pit_reset(&devices->pit, tsc_khz);
 	memset(&devices->chipset, 0, sizeof(devices->chipset));
+	/* The timer's output idles high, so that programming it is no edge. */
+	pic_set_line(&devices->pic, IRQ_PIT, pit_output(&devices->pit, 0, device_now()));
 	devices->serial_line = false;
 	atomic_store(&devices->attention, 0);
 }
