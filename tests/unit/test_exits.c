@@ -1,0 +1,391 @@
+/*
+ * Memory and port exits from the instruction's bytes in guest memory to registers and flags: in 16-, 32- and
+ * 64-bit code, over page borders, and where the guest is wrong. The arithmetic's flags are compared with the
+ * CPU this test runs on.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86/registers.h"
+#include "tests/unit/fake_pc.h"
+
+#define CODE	   0x8000u /* linear and physical */
+#define TABLES	   0x1000u
+#define LDR	   (APIC_DEFAULT_BASE + 0xD0)  /* keeps what is written to bits 31:24 */
+#define INITIAL	   (APIC_DEFAULT_BASE + 0x380) /* keeps 32 bits */
+#define COM1	   0x3F8
+#define LONG_CODE  0x29B
+#define CODE_32BIT 0xC9B
+#define CODE_16BIT 0x09B
+#define STATUS	   0x8D5u
+
+#define PAGE_BITS 7ull
+
+static struct vcpu *vcpu;
+
+static void set_entry(uint64_t table, uint64_t index, uint64_t entry)
+{
+	memcpy(pc.memory + table + index * 8, &entry, 8);
+}
+
+/* 64-bit code, the first pages mapped to themselves. */
+static int setup(void **state)
+{
+	(void)state;
+	pc_create(1);
+	vcpu = &pc.vcpu[0];
+	set_entry(TABLES, 0, (TABLES + 0x1000) | PAGE_BITS);
+	set_entry(TABLES + 0x1000, 0, (TABLES + 0x2000) | PAGE_BITS);
+	set_entry(TABLES + 0x2000, 0, (TABLES + 0x3000) | PAGE_BITS);
+	for (uint64_t page = 0; page < PC_MEMORY_PAGES; page++)
+		set_entry(TABLES + 0x3000, page, page * PAGE_SIZE | PAGE_BITS);
+	pc.registers[VIRT_CR0] = CR0_PE | CR0_PG;
+	pc.registers[VIRT_CR3] = TABLES;
+	pc.registers[VIRT_CR4] = CR4_PAE;
+	pc.registers[VIRT_EFER] = EFER_LMA | EFER_LME;
+	pc.registers[VIRT_RIP] = CODE;
+	pc.registers[VIRT_RFLAGS] = RFLAGS_RESERVED;
+	pc.segment[SEGMENT_CS] = (struct segment){.limit = UINT32_MAX, .access = LONG_CODE};
+	pc.segment[SEGMENT_ES] = pc.segment[SEGMENT_DS] =
+		(struct segment){.limit = UINT32_MAX, .access = 0xC93};
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pc_destroy();
+	return 0;
+}
+
+#define RUN(address, ...) run(address, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+static void run(uint64_t address, const uint8_t *bytes, size_t size)
+{
+	unsigned length = 0;
+
+	memcpy(pc.memory + pc.segment[SEGMENT_CS].base + pc.registers[VIRT_RIP], bytes, size);
+	assert_int_equal(exit_memory(vcpu, gpa(address), true, false, &length), EXIT_NEXT);
+	assert_int_equal(length, size);
+}
+
+static uint64_t read_device(uint64_t address)
+{
+	uint64_t value;
+
+	assert_true(full_mmio_read(vcpu, gpa(address), 4, &value));
+	return value;
+}
+
+static void stores(void **state)
+{
+	(void)state;
+	vcpu->regs.rcx = 0xFFFFFFFF12345678;
+	RUN(INITIAL, 0x89, 0x08);
+	assert_int_equal(read_device(INITIAL), 0x12345678);
+	RUN(INITIAL, 0xC7, 0x00, 0x0D, 0xF0, 0xAD, 0x8B);
+	assert_int_equal(read_device(INITIAL), 0x8BADF00D);
+	pc.registers[VIRT_RSP] = 0x77;
+	RUN(INITIAL, 0x89, 0x20); /* mov [rax], esp */
+	assert_int_equal(read_device(INITIAL), 0x77);
+}
+
+static void loads(void **state)
+{
+	(void)state;
+	full_mmio_write(vcpu, gpa(INITIAL), 4, 0x812345F6);
+	vcpu->regs.rdx = UINT64_MAX;
+	RUN(INITIAL, 0x8B, 0x10); /* mov edx, [rax] clears the upper half */
+	assert_int_equal(vcpu->regs.rdx, 0x812345F6);
+	vcpu->regs.rdx = UINT64_MAX;
+	RUN(INITIAL, 0x66, 0x8B, 0x10);
+	assert_int_equal(vcpu->regs.rdx, 0xFFFFFFFFFFFF45F6);
+	vcpu->regs.rdx = 0;
+	RUN(INITIAL, 0x8A, 0x30); /* mov dh, [rax] */
+	assert_int_equal(vcpu->regs.rdx, 0xF600);
+	RUN(INITIAL, 0x0F, 0xB6, 0x10);
+	assert_int_equal(vcpu->regs.rdx, 0xF6);
+	RUN(INITIAL, 0x48, 0x0F, 0xBE, 0x10);
+	assert_int_equal(vcpu->regs.rdx, 0xFFFFFFFFFFFFFFF6);
+	RUN(INITIAL, 0x66, 0x0F, 0xBE, 0x10);
+	assert_int_equal(vcpu->regs.rdx, 0xFFFFFFFFFFFFFFF6);
+	RUN(INITIAL, 0x48, 0x63, 0x10); /* movsxd */
+	assert_int_equal(vcpu->regs.rdx, 0xFFFFFFFF812345F6);
+	RUN(INITIAL, 0x8B, 0x20); /* mov esp, [rax] */
+	assert_int_equal(pc.registers[VIRT_RSP], 0x812345F6);
+}
+
+static void exchanges(void **state)
+{
+	(void)state;
+	full_mmio_write(vcpu, gpa(INITIAL), 4, 0x1111);
+	vcpu->regs.rbx = 0x2222;
+	RUN(INITIAL, 0x87, 0x18);
+	assert_int_equal(vcpu->regs.rbx, 0x1111);
+	assert_int_equal(read_device(INITIAL), 0x2222);
+}
+
+#define NATIVE(operation)                                                                                    \
+	static uint64_t native_##operation(uint32_t *first, uint32_t second)                                 \
+	{                                                                                                    \
+		uint64_t flags;                                                                              \
+		__asm__(#operation " %2, %0; pushfq; pop %1"                                                 \
+			: "+r"(*first), "=r"(flags)                                                          \
+			: "r"(second)                                                                        \
+			: "cc");                                                                             \
+		return flags;                                                                                \
+	}
+NATIVE(addl)
+NATIVE(orl)
+NATIVE(andl)
+NATIVE(subl)
+NATIVE(xorl)
+NATIVE(cmpl)
+NATIVE(testl)
+
+static void arithmetic_like_the_cpu(void **state)
+{
+	static const struct {
+		uint8_t opcode;
+		uint64_t (*native)(uint32_t *first, uint32_t second);
+		bool undefined_adjust; /* AF after a logic operation */
+	} operations[] = {{0x01, native_addl, false}, {0x09, native_orl, true},	 {0x21, native_andl, true},
+			  {0x29, native_subl, false}, {0x31, native_xorl, true}, {0x39, native_cmpl, false},
+			  {0x85, native_testl, true}};
+	static const uint32_t values[] = {0,	1,    2,	  0xF,	      0x10,	  0x7F,
+					  0x80, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x12345678};
+
+	(void)state;
+	for (unsigned o = 0; o < ARRAY_SIZE(operations); o++)
+		for (unsigned a = 0; a < ARRAY_SIZE(values); a++)
+			for (unsigned b = 0; b < ARRAY_SIZE(values); b++) {
+				const uint64_t mask =
+					operations[o].undefined_adjust ? STATUS & ~0x10u : STATUS;
+				uint32_t expected = values[a];
+				const uint64_t flags = operations[o].native(&expected, values[b]);
+
+				full_mmio_write(vcpu, gpa(INITIAL), 4, values[a]);
+				vcpu->regs.rcx = values[b];
+				pc.registers[VIRT_RFLAGS] = RFLAGS_RESERVED | RFLAGS_IF | STATUS;
+				RUN(INITIAL, operations[o].opcode, 0x08);
+				assert_int_equal(read_device(INITIAL), expected);
+				assert_int_equal(pc.registers[VIRT_RFLAGS] & mask, flags & mask);
+				assert_true(pc.registers[VIRT_RFLAGS] & RFLAGS_IF);
+			}
+}
+
+static void arithmetic_to_a_register(void **state)
+{
+	(void)state;
+	full_mmio_write(vcpu, gpa(INITIAL), 4, 5);
+	vcpu->regs.rcx = 7;
+	RUN(INITIAL, 0x2B, 0x08); /* sub ecx, [rax] */
+	assert_int_equal(vcpu->regs.rcx, 2);
+	RUN(INITIAL, 0x3B, 0x08); /* cmp ecx, [rax]: 2 < 5 */
+	assert_true(pc.registers[VIRT_RFLAGS] & RFLAGS_CF);
+	RUN(INITIAL, 0x83, 0x38, 0x05); /* cmp dword [rax], 5 */
+	assert_false(pc.registers[VIRT_RFLAGS] & RFLAGS_CF);
+	RUN(INITIAL, 0xF0, 0x83, 0x00, 0xFF); /* lock add dword [rax], -1 */
+	assert_int_equal(read_device(INITIAL), 4);
+}
+
+static void over_a_page_border(void **state)
+{
+	static const uint8_t store[] = {0xC7, 0x80, 0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11};
+
+	(void)state;
+	set_entry(TABLES + 0x3000, CODE / PAGE_SIZE + 1,
+		  0x20000 | PAGE_BITS); /* the next page is elsewhere */
+	for (unsigned before = 1; before <= sizeof(store); before++) {
+		unsigned length = 0;
+
+		full_mmio_write(vcpu, gpa(INITIAL), 4, 0);
+		memcpy(pc.memory + CODE + PAGE_SIZE - before, store, before);
+		memcpy(pc.memory + 0x20000, store + before, sizeof(store) - before);
+		pc.registers[VIRT_RIP] = CODE + PAGE_SIZE - before;
+		assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_NEXT);
+		assert_int_equal(length, sizeof(store));
+		assert_int_equal(read_device(INITIAL), 0x11223344);
+	}
+	/* The next page is not there, but the instruction ends before it. */
+	set_entry(TABLES + 0x3000, CODE / PAGE_SIZE + 1, 0);
+	pc.registers[VIRT_RIP] = CODE + PAGE_SIZE - 2;
+	RUN(INITIAL, 0x89, 0x08);
+	/* ... or does not. */
+	unsigned length = 0;
+	pc.registers[VIRT_RIP] = CODE + PAGE_SIZE - 5;
+	memcpy(pc.memory + CODE + PAGE_SIZE - 5, store, 5);
+	assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_LEAVE);
+	assert_int_equal(pc.faults, 1);
+}
+
+static void real_mode(void **state)
+{
+	(void)state;
+	pc.registers[VIRT_CR0] = 0;
+	pc.registers[VIRT_EFER] = 0;
+	pc.segment[SEGMENT_CS] = (struct segment){.base = 0x6000, .limit = 0xFFFF, .access = CODE_16BIT};
+	pc.registers[VIRT_RIP] = 0x100;
+	vcpu->regs.rax = 0xABCD;
+	RUN(INITIAL, 0x67, 0x66, 0x89, 0x03); /* mov [ebx], eax */
+	assert_int_equal(read_device(INITIAL), 0xABCD);
+}
+
+static void protected_mode(void **state)
+{
+	(void)state;
+	pc.registers[VIRT_CR0] = CR0_PE;
+	pc.registers[VIRT_EFER] = 0;
+	pc.segment[SEGMENT_CS] = (struct segment){.limit = UINT32_MAX, .access = CODE_32BIT};
+	vcpu->regs.rbx = 0x1234;
+	RUN(INITIAL, 0x89, 0x1D, 0x80, 0x03, 0xE0, 0xFE); /* mov [0FEE00380h], ebx */
+	assert_int_equal(read_device(INITIAL), 0x1234);
+}
+
+static void out_of_bounds(void **state)
+{
+	unsigned length;
+
+	(void)state;
+	assert_int_equal(exit_memory(vcpu, gpa(PC_MEMORY_SIZE), true, false, &length), EXIT_LEAVE);
+	assert_non_null(strstr(pc.fault, "writes to guest-physical 0x40000"));
+	assert_non_null(strstr(pc.fault, "RIP 0x8000"));
+	assert_int_equal(exit_memory(vcpu, gpa(0xFEC00000), false, false, &length), EXIT_LEAVE);
+	assert_non_null(strstr(pc.fault, "reads from guest-physical 0xfec00000"));
+	assert_int_equal(exit_memory(vcpu, gpa(APIC_DEFAULT_BASE), false, true, &length), EXIT_LEAVE);
+	assert_non_null(strstr(pc.fault, "executes at"));
+	pc.memory[CODE] = 0xDB; /* FPU store */
+	assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_LEAVE);
+	assert_non_null(strstr(pc.fault, "with db 00 00"));
+	pc.registers[VIRT_CR3] = PC_MEMORY_SIZE;
+	assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_LEAVE);
+	assert_non_null(strstr(pc.fault, "cannot be fetched"));
+	assert_int_equal(pc.faults, 5);
+}
+
+static void lengths(void **state)
+{
+	static const uint8_t cpuid[] = {0x0F, 0xA2};
+
+	(void)state;
+	memcpy(pc.memory + CODE, "\x48\x0F\xA2", 3);
+	assert_int_equal(exit_instruction_length(vcpu, cpuid, 2), 3);
+	pc.memory[CODE] = 0xF4;
+	assert_int_equal(exit_instruction_length(vcpu, cpuid, 2), 0);
+}
+
+static void ports(void **state)
+{
+	(void)state;
+	vcpu->regs.rax = 0x1122334455667788;
+	assert_int_equal(exit_port_out(vcpu, COM1 + 7, 1), EXIT_NEXT);
+	vcpu->regs.rax = 0x1122334455667700;
+	assert_int_equal(exit_port_in(vcpu, COM1 + 7, 1), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rax, 0x1122334455667788);
+	assert_int_equal(exit_port_in(vcpu, 0xCFC, 2), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rax, 0x112233445566FFFF);
+	assert_int_equal(exit_port_in(vcpu, 0xCFC, 4), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rax, 0xFFFFFFFF);
+}
+
+static void para_has_no_ports(void **state)
+{
+	const struct string_io io = {.port = COM1, .size = 1, .address_size = 8};
+	struct lapic *const lapic = vcpu->lapic;
+	unsigned length;
+
+	(void)state;
+	vcpu->lapic = NULL;
+	assert_int_equal(exit_port_in(vcpu, COM1, 1), EXIT_GP);
+	assert_int_equal(exit_port_out(vcpu, COM1, 1), EXIT_GP);
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_GP);
+	assert_int_equal(exit_memory(vcpu, gpa(APIC_DEFAULT_BASE), true, false, &length), EXIT_LEAVE);
+	vcpu->lapic = lapic;
+}
+
+static void string_out(void **state)
+{
+	const struct string_io io = {
+		.port = COM1, .size = 1, .address_size = 8, .rep = true, .segment = SEGMENT_DS};
+	unsigned exits = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++)
+		pc.memory[0x9FA0 + i] = (uint8_t)('0' + i % 10);
+	vcpu->regs.rsi = 0x9FA0; /* over a page border */
+	vcpu->regs.rcx = 200;
+	while (exit_port_string(vcpu, &io) == EXIT_AGAIN)
+		exits++;
+	assert_int_equal(exits, 4);
+	assert_int_equal(vcpu->regs.rcx, 0);
+	assert_int_equal(vcpu->regs.rsi, 0x9FA0 + 200);
+	assert_int_equal(pc.console_length, 200);
+	assert_memory_equal(pc.console, "01234567890123456789", 20);
+}
+
+static void string_in_backwards(void **state)
+{
+	const struct string_io io = {
+		.port = 0xCFC, .size = 4, .address_size = 4, .in = true, .segment = SEGMENT_ES};
+
+	(void)state;
+	pc.registers[VIRT_RFLAGS] |= RFLAGS_DF;
+	vcpu->regs.rdi = 0xFFFFFFFF00009FFE; /* four bytes on two pages; 32-bit addressing */
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rdi, 0x9FFA);
+	assert_memory_equal(pc.memory + 0x9FFD, "\x00\xFF\xFF\xFF\xFF\x00", 6);
+}
+
+static void string_faults(void **state)
+{
+	struct string_io io = {
+		.port = 0xCFC, .size = 4, .address_size = 8, .in = true, .segment = SEGMENT_ES};
+
+	(void)state;
+	set_entry(TABLES + 0x3000, 10, 0); /* A000h is not there */
+	vcpu->regs.rdi = 0x9FFE;
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_PF);
+	assert_int_equal(pc.registers[VIRT_CR2], 0xA000);
+	assert_int_equal(pc.exceptions, 1u << VECTOR_PF);
+	assert_int_equal(pc.exception_error, 2);
+	assert_int_equal(pc.memory[0x9FFE], 0); /* nothing done */
+	vcpu->regs.rdi = 0x0000900000000000;
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_GP);
+	pc.segment[SEGMENT_CS].access = CODE_32BIT;
+	pc.segment[SEGMENT_ES].limit = 0x1002;
+	io.address_size = 4;
+	vcpu->regs.rdi = 0x1000;
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_GP);
+	set_entry(TABLES + 0x3000, 11, 0xFEE00000ull | PAGE_BITS);
+	pc.segment[SEGMENT_ES].limit = UINT32_MAX;
+	vcpu->regs.rdi = 0xB000;
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_LEAVE);
+	assert_int_equal(pc.faults, 1);
+}
+
+int main(void)
+{
+#undef TEST
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {TEST(stores),
+					   TEST(loads),
+					   TEST(exchanges),
+					   TEST(arithmetic_like_the_cpu),
+					   TEST(arithmetic_to_a_register),
+					   TEST(over_a_page_border),
+					   TEST(real_mode),
+					   TEST(protected_mode),
+					   TEST(out_of_bounds),
+					   TEST(lengths),
+					   TEST(ports),
+					   TEST(para_has_no_ports),
+					   TEST(string_out),
+					   TEST(string_in_backwards),
+					   TEST(string_faults)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
