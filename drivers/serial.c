@@ -40,11 +40,13 @@ enum uart_register {
  * least 100 ms, in which the line moves a thousand bytes.
  */
 #define WAIT_READS 200000u
+/* Once the line has not moved for a whole wait, until it moves again. */
+#define STALLED_READS (WAIT_READS / 8)
 
 static struct {
 	uint16_t port;
 	uint16_t depth; /* 0: not usable */
-	bool stalled;	/* the line has not moved for a whole wait: do not wait again until it moves */
+	bool stalled;	/* the line has not moved for a whole wait */
 } serial;
 
 static uint8_t uart_read(enum uart_register reg)
@@ -57,9 +59,9 @@ static void uart_write(enum uart_register reg, uint32_t value)
 	outb((uint16_t)(serial.port + reg), (uint8_t)value);
 }
 
-static bool wait_for_status(uint32_t bits)
+static bool wait_for_status(uint32_t bits, uint32_t reads)
 {
-	for (uint32_t i = 0; i < WAIT_READS; i++) {
+	for (uint32_t i = 0; i < reads; i++) {
 		if ((uart_read(UART_LINE_STATUS) & bits) == bits)
 			return true;
 		cpu_pause();
@@ -91,7 +93,7 @@ static bool loops_back(void)
 	for (unsigned i = 0; i < FIFO_DEPTH && serial_get() >= 0; i++)
 		;
 	uart_write(UART_DATA, PROBE_BYTE);
-	answered = wait_for_status(LINE_STATUS_DATA) && uart_read(UART_DATA) == PROBE_BYTE;
+	answered = wait_for_status(LINE_STATUS_DATA, WAIT_READS) && uart_read(UART_DATA) == PROBE_BYTE;
 	uart_write(UART_MODEM_CONTROL, MODEM_CONTROL_READY);
 	return answered;
 }
@@ -106,7 +108,7 @@ const char *serial_start(uint16_t port)
 	if (!scratch_holds(0x5A) || !scratch_holds(0xA5))
 		return "no UART is there (its scratch register does not hold a value)";
 	/* What firmware and loader wrote last must leave before the FIFO is cleared. */
-	if (!wait_for_status(LINE_STATUS_IDLE))
+	if (!wait_for_status(LINE_STATUS_IDLE, WAIT_READS))
 		return "the UART there is stuck (its transmitter never gets idle)";
 	set_line();
 	serial.depth = 1; /* lets serial_get() work */
@@ -140,14 +142,12 @@ void serial_put(const char *bytes, size_t count)
 void serial_put_slowly(const char *bytes, size_t count)
 {
 	while (count && serial.depth) {
-		size_t room = serial_room();
+		bool moves = wait_for_status(LINE_STATUS_ROOM, serial.stalled ? STALLED_READS : WAIT_READS);
+		size_t room = MIN((size_t)serial.depth, count);
 
-		if (!room && !serial.stalled)
-			room = wait_for_status(LINE_STATUS_ROOM) ? serial.depth : 0;
-		serial.stalled = room == 0;
-		if (serial.stalled)
+		serial.stalled = !moves;
+		if (!moves)
 			return;
-		room = MIN(room, count);
 		serial_put(bytes, room);
 		bytes += room;
 		count -= room;
@@ -157,7 +157,7 @@ void serial_put_slowly(const char *bytes, size_t count)
 void serial_finish(void)
 {
 	if (serial.depth && !serial.stalled)
-		serial.stalled = !wait_for_status(LINE_STATUS_IDLE);
+		serial.stalled = !wait_for_status(LINE_STATUS_IDLE, WAIT_READS);
 }
 
 int serial_get(void)
