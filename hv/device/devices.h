@@ -21,7 +21,8 @@ struct full_devices {
 	struct pic_pair pic;
 	struct pit pit;
 	struct chipset chipset;
-	bool serial_line; /* level of IRQ 4 */
+	bool serial_line;    /* level of IRQ 4 */
+	uint32_t ticks_owed; /* of channel 0 */
 
 	_Atomic uint32_t attention;
 	struct lapic *lapic[CONFIG_MAX_CPUS]; /* each set once, by its own CPU, before the partition starts */

@@ -14,6 +14,9 @@
 #define IRQ_PIT	   0
 #define IRQ_SERIAL 4
 
+/* Ticks that passed while this CPU was kept from serving its timer are made up for, but no more than these. */
+#define TICKS_OWED_MAX 100
+
 /*
  * Lines
  */
@@ -64,15 +67,34 @@ static void arm_pit(struct vcpu *vcpu)
 	vcpu_request(&vcpu->partition->vcpu[0], REQUEST_INTERRUPT);
 }
 
+static void raise_tick(struct partition *partition)
+{
+	set_line(partition, IRQ_PIT, false);
+	set_line(partition, IRQ_PIT, true);
+}
+
 static void run_pit(struct vcpu *vcpu)
 {
 	struct full_devices *devices = vcpu->partition->devices;
+	const uint64_t edges = pit_take_edges(&devices->pit, device_now());
 
-	if (pit_take_edge(&devices->pit, device_now())) {
-		set_line(vcpu->partition, IRQ_PIT, false);
-		set_line(vcpu->partition, IRQ_PIT, true);
+	if (edges) {
+		devices->ticks_owed =
+			(uint32_t)MIN(devices->ticks_owed + edges - 1, (uint64_t)TICKS_OWED_MAX);
+		raise_tick(vcpu->partition);
 	}
 	arm_pit(vcpu);
+}
+
+/* An owed tick follows as soon as the one before has been taken. */
+static void repay_tick(struct partition *partition)
+{
+	struct full_devices *devices = partition->devices;
+
+	if (!devices->ticks_owed || pic_is_requested(&devices->pic, IRQ_PIT))
+		return;
+	devices->ticks_owed--;
+	raise_tick(partition);
 }
 
 /* Bytes wait in partition->input until the receiver has room. */
@@ -140,6 +162,7 @@ static enum chipset_order pit_out(struct vcpu *vcpu, uint16_t port, uint32_t val
 	pit_write(&devices->pit, port, (uint8_t)value, now);
 	if (devices->pit.edge == edge)
 		return CHIPSET_NOTHING;
+	devices->ticks_owed = 0;
 	set_line(vcpu->partition, IRQ_PIT, pit_output(&devices->pit, 0, now));
 	arm_pit(vcpu);
 	return CHIPSET_NOTHING;
@@ -345,6 +368,7 @@ static int acknowledge_pic(struct vcpu *vcpu)
 
 	spin_lock(&vcpu->partition->device_lock);
 	vector = pic_acknowledge(&vcpu->partition->devices->pic);
+	repay_tick(vcpu->partition);
 	update_pic(vcpu->partition);
 	spin_unlock(&vcpu->partition->device_lock);
 	return vector;
@@ -433,6 +457,7 @@ void full_devices_reset(struct partition *partition)
 	/* The timer's output idles high, so that programming it is no edge. */
 	pic_set_line(&devices->pic, IRQ_PIT, pit_output(&devices->pit, 0, device_now()));
 	devices->serial_line = false;
+	devices->ticks_owed = 0;
 	atomic_store(&devices->attention, 0);
 }
 

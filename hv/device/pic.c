@@ -254,6 +254,12 @@ void pic_set_line(struct pic_pair *pair, unsigned line, bool high)
 	cascade(pair);
 }
 
+bool pic_is_requested(const struct pic_pair *pair, unsigned line)
+{
+	return line < LINES ? pair->master.request & bit_of(line)
+			    : pair->slave.request & bit_of(line - LINES);
+}
+
 int pic_pending(const struct pic_pair *pair)
 {
 	const unsigned line = resolve(&pair->master);

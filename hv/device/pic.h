@@ -33,6 +33,8 @@ uint8_t pic_read(struct pic_pair *pair, uint16_t port);
 void pic_write(struct pic_pair *pair, uint16_t port, uint8_t value);
 
 void pic_set_line(struct pic_pair *pair, unsigned line, bool high);
+/* Whether a line's interrupt waits to be acknowledged. */
+bool pic_is_requested(const struct pic_pair *pair, unsigned line);
 
 /* The vector that would be acknowledged now, or PIC_QUIET. */
 int pic_pending(const struct pic_pair *pair);

@@ -140,12 +140,18 @@ static void find_edge(struct pit *pit, uint64_t now)
 		pit->edge = channel->start + scale(rise - channel->ticks_before, PIT_HZ, pit->tsc_hz, true);
 }
 
-bool pit_take_edge(struct pit *pit, uint64_t now)
+uint64_t pit_take_edges(struct pit *pit, uint64_t now)
 {
+	const struct pit_channel *channel = &pit->channel[0];
+	uint64_t edges = 1;
+
 	if (now < pit->edge)
-		return false;
+		return 0;
+	if (is_periodic(channel))
+		edges += elapsed_ticks(pit, channel, now) / channel->reload -
+			 elapsed_ticks(pit, channel, pit->edge) / channel->reload;
 	find_edge(pit, now);
-	return true;
+	return edges;
 }
 
 bool pit_output(const struct pit *pit, unsigned channel, uint64_t now)

@@ -41,6 +41,6 @@ void pit_reset(struct pit *pit, uint32_t tsc_khz);
 uint8_t pit_read(struct pit *pit, uint16_t port, uint64_t now);
 void pit_write(struct pit *pit, uint16_t port, uint8_t value, uint64_t now);
 
-/* Channel 0: its output now; and whether it has risen since the last call, which also finds the next edge. */
 bool pit_output(const struct pit *pit, unsigned channel, uint64_t now);
-bool pit_take_edge(struct pit *pit, uint64_t now);
+/* How often channel 0's output has risen since the last call; finds the next edge. */
+uint64_t pit_take_edges(struct pit *pit, uint64_t now);

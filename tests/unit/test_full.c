@@ -129,6 +129,29 @@ static void hundred_ticks_a_second(void **state)
 	assert_in_range(ticks, 999, 1000); /* 11932 is a hair above 100 Hz's count */
 }
 
+/* The host was away for five ticks: the guest gets them all, one after the other. */
+static void late_ticks_are_made_up_for(void **state)
+{
+	const uint64_t tick = PC_TSC_KHZ * 10ull;
+	unsigned ticks = 0;
+
+	(void)state;
+	program_pic(0xFE);
+	pc_out(0x43, 0x34);
+	pc_out(0x40, 11932 & 0xFF);
+	pc_out(0x40, 11932 >> 8);
+	pc.now += 5 * tick + tick / 2;
+	full_timer(&pc.vcpu[0], TIMER_PIT);
+	for (; full_peek_interrupt(&pc.vcpu[0]) == 0x20; ticks++) {
+		assert_int_equal(full_take_interrupt(&pc.vcpu[0]), 0x20);
+		assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+		pc_out(0x20, 0x20);
+	}
+	assert_int_equal(ticks, 5);
+	full_timer(&pc.vcpu[0], TIMER_PIT); /* early: nothing */
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+}
+
 static void another_vcpu_programs_the_pit(void **state)
 {
 	(void)state;
@@ -221,11 +244,17 @@ int main(void)
 {
 #undef TEST
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = {TEST(writes_to_the_console),	 TEST(input_waits_for_room),
-					   TEST(serial_interrupt),	 TEST(lint0_gates_the_pic),
-					   TEST(hundred_ticks_a_second), TEST(another_vcpu_programs_the_pit),
-					   TEST(wide_accesses),		 TEST(clock_reads),
-					   TEST(resets_and_power_off),	 TEST(reset_forgets)};
+	const struct CMUnitTest tests[] = {TEST(writes_to_the_console),
+					   TEST(input_waits_for_room),
+					   TEST(serial_interrupt),
+					   TEST(lint0_gates_the_pic),
+					   TEST(hundred_ticks_a_second),
+					   TEST(late_ticks_are_made_up_for),
+					   TEST(another_vcpu_programs_the_pit),
+					   TEST(wide_accesses),
+					   TEST(clock_reads),
+					   TEST(resets_and_power_off),
+					   TEST(reset_forgets)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

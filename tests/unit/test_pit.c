@@ -62,15 +62,15 @@ static void rate_generator(void **state)
 	now = after(start, 999);
 	assert_int_equal(read_count(0), 1);
 	assert_false(pit_output(&pit, 0, now));
-	assert_false(pit_take_edge(&pit, now));
+	assert_int_equal(0, pit_take_edges(&pit, now));
 	now = after(start, 1000);
 	assert_int_equal(read_count(0), 1000);
 	assert_true(pit_output(&pit, 0, now));
-	assert_true(pit_take_edge(&pit, now));
-	assert_false(pit_take_edge(&pit, now));
+	assert_int_equal(1, pit_take_edges(&pit, now));
+	assert_int_equal(0, pit_take_edges(&pit, now));
 	assert_int_equal(pit.edge, after(start, 2000));
-	now = after(start, 5500); /* late: missed edges are one */
-	assert_true(pit_take_edge(&pit, now));
+	now = after(start, 5500); /* late: four edges have passed */
+	assert_int_equal(4, pit_take_edges(&pit, now));
 	assert_int_equal(pit.edge, after(start, 6000));
 }
 
@@ -83,7 +83,7 @@ static void never_drifts(void **state)
 	program(0, 2, (uint16_t)reload);
 	for (uint64_t i = 1; i <= edges; i++) {
 		now = pit.edge;
-		if (now != after(start, i * reload) || !pit_take_edge(&pit, now))
+		if (now != after(start, i * reload) || pit_take_edges(&pit, now) != 1)
 			fail_msg("edge %llu", (unsigned long long)i);
 	}
 }
@@ -118,7 +118,7 @@ static void terminal_count(void **state)
 	assert_false(pit_output(&pit, 0, now));
 	now = pit.edge;
 	assert_int_equal(now, after(start, 100));
-	assert_true(pit_take_edge(&pit, now));
+	assert_int_equal(1, pit_take_edges(&pit, now));
 	assert_true(pit_output(&pit, 0, now));
 	assert_int_equal(pit.edge, PIT_NEVER);
 	now = after(start, 101);
@@ -144,7 +144,7 @@ static void software_strobe(void **state)
 	assert_int_equal(pit.edge, after(start, 11));
 	now = pit.edge;
 	assert_true(pit_output(&pit, 0, now));
-	assert_true(pit_take_edge(&pit, now));
+	assert_int_equal(1, pit_take_edges(&pit, now));
 	assert_int_equal(pit.edge, PIT_NEVER);
 }
 
