@@ -29,7 +29,6 @@ static ALWAYS_INLINE uint64_t note_exit(struct vcpu *vcpu, enum exit_class class
 
 	entry->rip = rip;
 	entry->reason = class | (uint64_t)reason << 8;
-	vcpu->exit_class = class;
 	return rip;
 }
 
@@ -42,12 +41,12 @@ static ALWAYS_INLINE void account(struct vcpu *vcpu, enum exit_class class)
 }
 
 /* An instruction ends STI and MOV SS blocking, and with TF set it owes a single-step trap. */
-static COLD void end_instruction(uint64_t rflags)
+static COLD void end_instruction(void)
 {
 	uint64_t interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOV_SS));
-	if (rflags & RFLAGS_TF)
+	if (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_STEP);
 }
 
@@ -58,7 +57,7 @@ static ALWAYS_INLINE void skip(uint64_t rip, uint64_t length)
 
 	vmwrite(VMCS_GUEST_RIP, rip + length);
 	if (unlikely((interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS)) | (rflags & RFLAGS_TF)))
-		end_instruction(rflags);
+		end_instruction();
 }
 
 /* Out of the run loop, to whoever called vmx_enter(). */
@@ -258,13 +257,17 @@ static void take_machine_check(void)
 	__asm__ volatile("int %0" : : "i"(VECTOR_MC) : "memory");
 }
 
+static bool is_nmi(uint32_t info)
+{
+	return EVENT_TYPE(info) == EVENT_NMI;
+}
+
 static enum exit_action exception(struct vcpu *vcpu)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_EVENT);
 	uint32_t vector = info & EVENT_VECTOR;
 
-	if (EVENT_TYPE(info) == EVENT_NMI) {
-		vcpu->exit_class = EXIT_NMI;
+	if (is_nmi(info)) {
 		take_host_nmi();
 		return EXIT_AGAIN;
 	}
@@ -443,8 +446,9 @@ void vmx_entry_refused(bool no_vmcs)
 	exit_fault(this_vcpu, "VM entry refused: error %u: %s", error, vmx_instruction_error_name(error));
 }
 
-static COLD void handle_rare(struct vcpu *vcpu, uint32_t reason)
+static COLD void handle_rare(struct vcpu *vcpu)
 {
+	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
 	exit_handler *handler = reason < VMEXIT_REASONS ? handlers[reason] : NULL;
 	enum exit_class class = vmx_reason_class(reason);
 	enum exit_action action;
@@ -452,12 +456,14 @@ static COLD void handle_rare(struct vcpu *vcpu, uint32_t reason)
 
 	if (reason & VMEXIT_ENTRY_FAILED)
 		entry_failed(vcpu, reason);
+	if (reason == VMEXIT_EXCEPTION_OR_NMI && is_nmi((uint32_t)vmread(VMCS_EXIT_EVENT)))
+		class = EXIT_NMI;
 	rip = note_exit(vcpu, class, reason);
 	if (handler)
 		action = handler(vcpu);
 	else
 		action = exit_fault(vcpu, "exit for %s, which is not served", vmx_reason_name(reason));
-	finish(vcpu, action, vcpu->exit_class, rip);
+	finish(vcpu, action, class, rip);
 }
 
 static HOT void handle_cpuid(struct vcpu *vcpu)
@@ -535,5 +541,5 @@ void vmx_handle_exit(void)
 	else if (reason == VMEXIT_HLT)
 		handle_hlt(vcpu);
 	else
-		handle_rare(vcpu, reason);
+		handle_rare(vcpu);
 }

@@ -234,14 +234,9 @@ static enum status vmx_probe(struct virt_features *features, char message[VIRT_M
 	return OK;
 }
 
-/* CR0 and CR4 as VMXON demands them (24.8), and OSXSAVE, without which we could not serve a guest's XSETBV.
- */
+/* CR0 and CR4 as VMXON demands them (24.8). */
 static void prepare_control_registers(void)
 {
-	uint64_t cr4 = read_cr4();
-
-	if (cpuid(1, 0).ecx & CPUID1_ECX_XSAVE)
-		cr4 |= CR4_OSXSAVE | CR4_OSFXSR;
 	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
 	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
 }

@@ -321,18 +321,27 @@ static inline struct vmx_vcpu *vmx_of(struct vcpu *vcpu)
 	return (struct vmx_vcpu *)vcpu->backend;
 }
 
-/* Of fields that every CPU with our required features has, so neither can fail while a VMCS is current. */
+/*
+ * Of fields that every CPU with our required features has, so neither can fail while a VMCS is current. The
+ * encoding is loaded here and now: kept in a register for the next use of the same field, it would cost more
+ * than it saves.
+ */
 static inline uint64_t vmread(enum vmcs_field field)
 {
 	uint64_t value;
 
-	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)field) : "cc");
+	__asm__ volatile("mov %k1, %k0\n\tvmread %0, %0" : "=r"(value) : "ri"((uint32_t)field) : "cc");
 	return value;
 }
 
 static inline void vmwrite(enum vmcs_field field, uint64_t value)
 {
-	__asm__ volatile("vmwrite %1, %0" : : "r"((uint64_t)field), "r"(value) : "cc");
+	uint64_t encoding;
+
+	__asm__ volatile("mov %k1, %k0\n\tvmwrite %2, %0"
+			 : "=&r"(encoding)
+			 : "ri"((uint32_t)field), "r"(value)
+			 : "cc");
 }
 
 /* vmx.c: capabilities. ERR_UNSUPPORTED with *message naming what is missing. */
