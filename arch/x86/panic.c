@@ -56,9 +56,11 @@ static const char *exception_name(uint64_t vector)
 	return vector < ARRAY_SIZE(exception_names) ? exception_names[vector] : "reserved exception";
 }
 
+/* Volatile, or the compiler reads it before it asks whether it is mapped: to it, this_cpu is an object like
+ * any other. */
 static uint32_t current_cpu(void)
 {
-	return percpu_mapped ? this_cpu->index : 0;
+	return percpu_mapped ? *(const volatile uint32_t *)&this_cpu->index : 0;
 }
 
 /* Where the backtrace may read: the stack this CPU is on. */
@@ -75,30 +77,57 @@ static bool on_stack(uint64_t address)
 	       (address >= fault_stack && address < FAULT_STACK_TOP);
 }
 
-static void report_place(const char *what, uint64_t address)
+/* `inside` is the address whose function is named: a call may be the last instruction of its function. */
+static void report_place(const char *what, uint64_t address, uint64_t inside)
 {
 	uint64_t offset;
-	const char *name = symbol_find(address, &offset);
+	const char *name = symbol_find(inside, &offset);
 
 	if (name)
-		log_error("  %s %016lx %s+0x%lx", what, address, name, offset);
+		log_error("  %s %016lx %s+0x%lx", what, address, name, offset + (address - inside));
 	else
 		log_error("  %s %016lx (%s)", what, address, paging_region(address));
 }
 
-/* Frames are chained through RBP: the caller's RBP, then the return address. */
+static void report_caller(uint64_t return_address)
+{
+	report_place("from", return_address, return_address - 1);
+}
+
+/* Frames are chained through RBP: the caller's RBP, then the return address. A recursion is shown once, and
+ * counted. */
 static void report_backtrace(uint64_t frame)
 {
-	for (unsigned depth = 0; depth < BACKTRACE_DEPTH; depth++) {
+	uint64_t before = 0, repeated = 0;
+
+	for (unsigned depth = 0; depth < BACKTRACE_DEPTH; frame = *(const uint64_t *)frame) {
 		const uint64_t *at = (const uint64_t *)frame;
 
 		if (!on_stack(frame) || !on_stack(frame + sizeof(uint64_t)) || !at[1])
-			return;
-		report_place("from", at[1]);
+			break;
+		if (at[1] == before) {
+			repeated++;
+		} else {
+			if (repeated)
+				log_error("       (%lu times more)", repeated);
+			repeated = 0;
+			before = at[1];
+			report_caller(before);
+			depth++;
+		}
 		if (at[0] <= frame)
-			return;
-		frame = at[0];
+			break;
 	}
+}
+
+/* Before its first instruction a function has no frame yet: the return address is on top of the stack. */
+static void report_callers(const struct exception_frame *frame)
+{
+	uint64_t offset;
+
+	if (symbol_find(frame->rip, &offset) && offset == 0 && on_stack(frame->rsp))
+		report_caller(*(const uint64_t *)frame->rsp);
+	report_backtrace(frame->rbp);
 }
 
 static const char *access_name(uint64_t error)
@@ -187,8 +216,8 @@ void exception_handler(const struct exception_frame *frame)
 	describe_cause(frame, message, sizeof(message));
 	if (!begin_report(message))
 		cpu_halt();
-	report_place("at  ", frame->rip);
-	report_backtrace(frame->rbp);
+	report_place("at  ", frame->rip, frame->rip);
+	report_callers(frame);
 	report_registers(frame);
 	report_control_registers();
 	end_report();
@@ -204,7 +233,6 @@ void panic(const char *text, ...)
 	va_end(arguments);
 	if (!begin_report(message))
 		cpu_halt();
-	report_place("at  ", (uint64_t)__builtin_return_address(0));
 	report_backtrace((uint64_t)__builtin_frame_address(0));
 	report_control_registers();
 	end_report();
