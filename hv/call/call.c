@@ -1,6 +1,6 @@
 /*
  * The hypercall dispatcher: from the guest's registers to a row of a service's table, and back. Two look-ups
- * lead from a function identifier to its row without a loop, so that an unknown one is answered in some 40
+ * lead from a function identifier to its row without a loop, so that an unknown one is answered in some 20
  * instructions.
  */
 #include <bulkhead/abi.h>
@@ -9,50 +9,48 @@
 #include "hv/core/partition.h"
 #include "hv/lib/clamp.h"
 
-#define OWNER_MASK    0x3Fu
-#define RESERVED_BITS 0x00FF0000u /* 23:17 are zero; 16, the hint, was masked off by whoever may set it */
-#define OWNERS	      7u
+#define OWNERS 7u
 
-/* Numbers below 100h belong to the service of their block of 16; those from FF00h on ask about the owner
- * itself. */
+/*
+ * Numbers below 100h belong to the service of their block of 16; those from FF00h to FFFFh ask about the
+ * owner itself. There are no others, and bits 23:16 are zero (the hint is masked off by whoever may set it).
+ */
+#define MIDDLE_BITS	0x00FFFF00u
+#define GENERAL_QUERIES 0x0000FF00u
 #define BLOCK_SHIFT	4
 #define BLOCKS		16u
-#define GENERAL_QUERIES 0xFF00u
-#define COLUMNS		(BLOCKS + 1)
 
-static const struct call_service *const services[OWNERS * COLUMNS] = {
-	[SMCCC_OWNER_ARCH * COLUMNS + 0x0] = &arch_service,
-	[SMCCC_OWNER_STANDARD * COLUMNS + 0x0] = &psci_service,
-	[SMCCC_OWNER_STANDARD * COLUMNS + 0x1] = &psci_service,
-	[SMCCC_OWNER_STANDARD * COLUMNS + 0x5] = &trng_service,
-	[SMCCC_OWNER_STANDARD * COLUMNS + 0x8] = &ffa_service,
-	[SMCCC_OWNER_STD_HYP * COLUMNS + 0x2] = &pvtime_service,
-	[SMCCC_OWNER_VENDOR_HYP * COLUMNS + 0x0] = &vendor_service,
-	[SMCCC_OWNER_VENDOR_HYP * COLUMNS + BLOCKS] = &identity_service,
+static const struct call_service *const services[OWNERS * BLOCKS] = {
+	[SMCCC_OWNER_ARCH * BLOCKS + 0x0] = &arch_service,
+	[SMCCC_OWNER_STANDARD * BLOCKS + 0x0] = &psci_service,
+	[SMCCC_OWNER_STANDARD * BLOCKS + 0x1] = &psci_service,
+	[SMCCC_OWNER_STANDARD * BLOCKS + 0x5] = &trng_service,
+	[SMCCC_OWNER_STANDARD * BLOCKS + 0x8] = &ffa_service,
+	[SMCCC_OWNER_STD_HYP * BLOCKS + 0x2] = &pvtime_service,
+	[SMCCC_OWNER_VENDOR_HYP * BLOCKS + 0x0] = &vendor_service,
 };
 
-static inline const struct call_service *find_service(uint32_t owner, uint32_t number)
+static inline const struct call_service *find_service(uint32_t function)
 {
-	uint32_t column = number >> BLOCK_SHIFT;
+	/* A call that is not fast is an owner out of range. */
+	uint32_t owner = ((function & ~SMCCC_64) ^ SMCCC_FAST) >> SMCCC_OWNER_SHIFT;
+	uint32_t block = function >> BLOCK_SHIFT & (BLOCKS - 1);
 
-	if (column >= BLOCKS) {
-		if (number < GENERAL_QUERIES)
-			return NULL;
-		column = BLOCKS;
+	if (function & MIDDLE_BITS) {
+		bool general = (function & MIDDLE_BITS) == GENERAL_QUERIES;
+
+		return general && owner == SMCCC_OWNER_VENDOR_HYP ? &identity_service : NULL;
 	}
-	return services[clamp_index(owner * COLUMNS + column, ARRAY_SIZE(services))];
+	return owner < OWNERS ? services[clamp_index(owner * BLOCKS + block, ARRAY_SIZE(services))] : NULL;
 }
 
 static inline const struct call_row *find(const struct partition *partition, uint32_t function)
 {
-	uint32_t owner = function >> SMCCC_OWNER_SHIFT & OWNER_MASK, place;
+	const struct call_service *service = find_service(function);
 	enum call_form form = function & SMCCC_64 ? CALL_64 : CALL_32;
-	const struct call_service *service;
 	const struct call_row *row;
+	uint32_t place;
 
-	if ((function & (SMCCC_FAST | RESERVED_BITS)) != SMCCC_FAST || owner >= OWNERS)
-		return NULL;
-	service = find_service(owner, CALL_NUMBER(function));
 	if (!service)
 		return NULL;
 	place = CALL_NUMBER(function) - service->first;
@@ -102,11 +100,10 @@ static NOINLINE enum exit_action serve(struct vcpu *vcpu, const struct call_row 
 	return action;
 }
 
-/* A full partition that must not know of the hypervisor meets the instruction as on a CPU without
- * virtualisation. */
-static bool hidden(const struct partition_config *config)
+/* A full partition that must not know of the hypervisor meets the instruction as on a CPU without it. */
+static bool hidden(const struct vcpu *vcpu)
 {
-	return config->mode == MODE_FULL && !config->hypervisor_leaf;
+	return vcpu->lapic && !vcpu->partition->config->hypervisor_leaf;
 }
 
 enum exit_action exit_hypercall(struct vcpu *vcpu)
@@ -114,7 +111,7 @@ enum exit_action exit_hypercall(struct vcpu *vcpu)
 	uint32_t function = (uint32_t)vcpu->regs.rax & ~SMCCC_HINT;
 	const struct call_row *row;
 
-	if (unlikely(hidden(vcpu->partition->config)))
+	if (unlikely(hidden(vcpu)))
 		return EXIT_UD;
 	row = find(vcpu->partition, function);
 	if (row)

@@ -11,6 +11,9 @@
 #include "hv/console/console.h"
 #include "tests/unit/fake_partition.h"
 
+/* Full partitions have one, and calls never look into it. */
+#define FAKE_LAPIC ((struct lapic *)&fake)
+
 struct fake fake;
 
 uint32_t tsc_khz = FAKE_TSC_KHZ;
@@ -49,6 +52,7 @@ void fake_create(enum partition_mode mode)
 		fake.shared[i].index = i;
 		fake.vcpu[i].shared = &fake.shared[i];
 		fake.vcpu[i].partition = &fake.partition;
+		fake.vcpu[i].lapic = mode == MODE_FULL ? FAKE_LAPIC : NULL;
 		for (unsigned kind = 0; kind < TIMERS; kind++)
 			fake.vcpu[i].timer[kind] = TIMER_NEVER;
 		if (mode == MODE_PARA)
