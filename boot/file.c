@@ -40,7 +40,7 @@ static void widen(CHAR16 *wide, const char *path)
 	wide[i] = 0;
 }
 
-static EFI_FILE_PROTOCOL *open(const char *path, const char *role, const char *advice)
+static EFI_FILE_PROTOCOL *open_file(const char *path, const char *role, const char *advice)
 {
 	CHAR16 wide[CONFIG_PATH_SIZE];
 	EFI_FILE_PROTOCOL *handle;
@@ -91,7 +91,7 @@ static void read_all(EFI_FILE_PROTOCOL *handle, struct file *file, const char *p
 
 struct file file_read(const char *path, const char *role, uint64_t limit, const char *advice)
 {
-	EFI_FILE_PROTOCOL *handle = open(path, role, advice);
+	EFI_FILE_PROTOCOL *handle = open_file(path, role, advice);
 	struct file file = {.size = measure(handle, path, role, advice)};
 
 	if (file.size > limit)

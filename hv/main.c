@@ -51,7 +51,7 @@ static void recognise_loader(void)
 
 static void believe_loader(void)
 {
-	uint64_t image_bytes = (uint64_t)(image_end - image_text_start);
+	uint64_t image_bytes = (uint64_t)image_end - (uint64_t)image_text_start;
 	char message[BOOT_MESSAGE];
 
 	if (boot_check(boot, image_bytes, message) || boot_fill_frames(boot, &machine_frames, message)) {
@@ -175,7 +175,7 @@ static void start_cpus(void)
 
 static void report_size(void)
 {
-	uint64_t image = (uint64_t)(image_end - image_text_start) / KIB;
+	uint64_t image = ((uint64_t)image_end - (uint64_t)image_text_start) / KIB;
 	uint64_t pool = pool_used() * PAGE_SIZE / KIB;
 
 	log_info("hypervisor: %lu KiB resident: image %lu KiB, CPUs, tables and partitions %lu of %llu KiB",

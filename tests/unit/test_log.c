@@ -68,7 +68,6 @@ static void test_ring_drops_the_oldest(void **state)
 	uint64_t position = 0;
 	char text[32];
 	unsigned count = 0;
-	const char *line;
 
 	(void)state;
 	memset(&ring, 0, sizeof(ring));
@@ -77,7 +76,7 @@ static void test_ring_drops_the_oldest(void **state)
 		add(text);
 	}
 	assert_string_equal(next(&position), "line 007270"); /* 2730 lines of 12 bytes fit */
-	while ((line = next(&position)))
+	while (next(&position))
 		count++;
 	assert_int_equal(count, 2729);
 }
@@ -165,7 +164,7 @@ static void test_memory_log_can_be_read(void **state)
 {
 	uint64_t position = 0;
 	char line[CONSOLE_LINE_SIZE];
-	int length, last = -1;
+	int length, last = 0;
 
 	(void)state;
 	log_info("remember me");
