@@ -5,7 +5,8 @@ HV_ASM  := $(sort $(wildcard arch/x86/*.asm arch/x86/vmx/*.asm arch/x86/svm/*.as
 HV_OBJ  := $(HV_C:%.c=$(BUILD)/%.o) $(HV_ASM:%.asm=$(BUILD)/%.asm.o) $(BUILD)/font.o
 HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-builtin-printf -mgeneral-regs-only -mcmodel=kernel -mno-red-zone \
              -fno-stack-protector -fno-pic -fno-pie -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
-             -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. -fcf-protection=none $(WARN) -Iinclude -I. -MMD -MP
+             -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. -fcf-protection=none $(WARN) -fstack-usage \
+             -Iinclude -I. -MMD -MP
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

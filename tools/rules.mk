@@ -19,3 +19,8 @@ $(BUILD)/bulkhead.img: tools/mkimage $(BUILD)/boot/BOOTX64.EFI $(BUILD)/bulkhead
 	@$(BUILD)/check-config configs/default.cfg
 	tools/mkimage --out $@ --config configs/default.cfg --loader $(BUILD)/boot/BOOTX64.EFI \
 		--hypervisor $(BUILD)/bulkhead.elf $(foreach guest,$(IMAGE_GUESTS),--file '\guests\$(notdir $(guest))=$(guest)')
+
+.PHONY: lint
+lint: $(HV_OBJ) $(BUILD)/font.c ## check the source text (one: CHECK=format)
+	@HV_CFLAGS="$(HV_CFLAGS)" LOADER_CFLAGS="$(LOADER_CFLAGS)" GUEST_CFLAGS="$(GUEST_CFLAGS)" \
+		TEST_CFLAGS="$(TEST_FLAGS)" $(PYTHON) tools/lint.py $(CHECK)

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""Every check of the source text, each one named. `make lint` runs it with the flags of each part of the tree.
+
+Usage: lint.py [CHECK...]     Without names: all. Prints `ok NAME` or the complaints and `FAILED NAME`, then a sum line.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
+FOLDERS = ["arch", "boot", "drivers", "guests", "hv", "include", "tests", "tools"]
+STACK_LIMIT = 2048  # bytes of one function: the hypervisor's stacks are 16 KiB, fault reports nest about ten deep
+GCC_ONLY = {"-MMD", "-MP", "-fstack-usage", "-Werror"}  # what clang does not know, or must not decide
+
+
+def files(*suffixes, under=FOLDERS):
+    found = []
+    for top in under:
+        for folder, _, names in os.walk(os.path.join(ROOT, top)):
+            found += [os.path.relpath(os.path.join(folder, name), ROOT) for name in names if name.endswith(suffixes)]
+    return sorted(found)
+
+
+def flags(part):
+    """The compiler flags of one part, which the Makefile hands over."""
+    value = os.environ.get(f"{part}_CFLAGS")
+    if value is None:
+        sys.exit("lint: run it as `make lint`: the Makefile knows the flags")
+    return [flag for flag in shlex.split(value) if flag not in GCC_ONLY]
+
+
+def run(command, text=None):
+    """What the command complained of, "" when it ended well."""
+    done = subprocess.run(command, cwd=ROOT, input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
+    return "" if done.returncode == 0 else done.stdout or f"{command[0]} ended with {done.returncode}"
+
+
+def check_format():
+    return run(["clang-format-14", "--dry-run", "-Werror"] + files(".c", ".h"))
+
+
+def check_cppcheck():
+    return run(["cppcheck", "--std=c11", "--enable=warning,performance,portability", "--inline-suppr", "--quiet",
+                "--error-exitcode=1", "--suppress=missingIncludeSystem", "-Iinclude", "-I."]
+               + [folder for folder in FOLDERS if folder != "include"])
+
+
+def tidy(part, *under):
+    return run(["clang-tidy", "--quiet"] + files(".c", under=under) + ["--"] + flags(part))
+
+
+def check_tidy_hypervisor():
+    return tidy("HV", "hv", "drivers")
+
+
+def check_tidy_arch():
+    return tidy("HV", "arch")
+
+
+def check_tidy_loader():
+    return tidy("LOADER", "boot")
+
+
+def check_tidy_guests():
+    return tidy("GUEST", "guests")
+
+
+def check_tidy_tests():
+    return tidy("TEST", "tests/unit", "tests/fuzz", "tools")
+
+
+def check_floors():
+    return run(["tools/check-includes.py"])
+
+
+def check_headers():
+    """Each header compiles as the only thing a file includes."""
+    complaints = ""
+    for header in files(".h"):
+        part = {"boot": "LOADER", "guests": "GUEST", "tests": "TEST"}.get(header.split("/")[0], "HV")
+        complaints += run(["gcc", "-fsyntax-only", "-x", "c"] + flags(part) + ["-Werror", "-"],
+                          f'#include "{header}"\n' if part != "GUEST" else f'#include "{ROOT}/{header}"\n')
+    return complaints
+
+
+def check_stack():
+    """No function of the hypervisor takes more stack than STACK_LIMIT, nor an amount only known at run time."""
+    complaints = []
+    for source in files(".c", under=["hv", "arch", "drivers"]):
+        usage = os.path.join(ROOT, "build", source[:-1] + "su")
+        if not os.path.exists(usage):
+            complaints.append(f"{source}: no figures for its stack; build it anew: make clean all")
+            continue
+        with open(usage, encoding="ascii") as lines:
+            for line in lines:
+                place, size, kind = line.rstrip("\n").split("\t")
+                if int(size) > STACK_LIMIT or kind != "static":
+                    complaints.append(f"{place}: {size} bytes of stack ({kind}), expected at most {STACK_LIMIT}, static")
+    return "\n".join(complaints)
+
+
+def check_shell():
+    scripts = [path for path in files(".sh") + ["tools/mkimage", ".ci/run"] if os.path.exists(os.path.join(ROOT, path))]
+    return run(["shellcheck", "--severity=warning"] + scripts)
+
+
+def check_python():
+    return run(["pyflakes3"] + files(".py", under=["tests", "tools"]))
+
+
+CHECKS = [check_tidy_hypervisor, check_tidy_arch, check_tidy_tests, check_tidy_guests, check_tidy_loader, check_headers,
+          check_format, check_cppcheck, check_floors, check_stack, check_shell, check_python]
+
+
+def main():
+    named = {check.__name__.removeprefix("check_").replace("_", "-"): check for check in CHECKS}
+    wanted = sys.argv[1:] or list(named)
+    for name in wanted:
+        if name not in named:
+            sys.exit(f"lint: no check '{name}', expected one of: {', '.join(named)}")
+    failed = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, complaints in zip(wanted, pool.map(lambda name: named[name](), wanted)):
+            if complaints:
+                print(re.sub(r"^(Suppressed|Use|\d+ warnings?) .*\n", "", complaints, flags=re.MULTILINE).rstrip())
+            print(f"{'FAILED' if complaints else 'ok'} {name}", flush=True)
+            failed += bool(complaints)
+    print(f"{len(wanted) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
