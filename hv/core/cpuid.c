@@ -180,20 +180,30 @@ static struct cpuid_result special(struct vcpu *vcpu, uint32_t leaf, uint32_t su
 #define SPECIAL_LEAVES                                                                                                 \
 	(BIT(LEAF_FEATURES) | BIT(LEAF_CACHES) | BIT(LEAF_STRUCTURED) | BIT(LEAF_TOPOLOGY) | BIT(LEAF_XSAVE))
 
-void exit_cpuid(struct vcpu *vcpu)
+static inline void answer(struct vcpu *vcpu, const struct cpuid_result *result)
 {
-	uint32_t leaf = (uint32_t)vcpu->regs.rax;
-	struct cpuid_result computed;
-	const struct cpuid_result *result = &computed;
-
-	if (leaf < BASIC_LEAVES && !(SPECIAL_LEAVES >> leaf & 1))
-		result = &basic[leaf];
-	else if (leaf - EXTENDED_BASE < EXTENDED_LEAVES)
-		result = &extended[leaf - EXTENDED_BASE];
-	else
-		computed = special(vcpu, leaf, (uint32_t)vcpu->regs.rcx);
 	vcpu->regs.rax = result->eax;
 	vcpu->regs.rbx = result->ebx;
 	vcpu->regs.rcx = result->ecx;
 	vcpu->regs.rdx = result->edx;
+}
+
+/* Out of line, so that a look-up needs no stack frame for all this. */
+static __attribute__((noinline)) void answer_specially(struct vcpu *vcpu, uint32_t leaf)
+{
+	struct cpuid_result result = special(vcpu, leaf, (uint32_t)vcpu->regs.rcx);
+
+	answer(vcpu, &result);
+}
+
+void exit_cpuid(struct vcpu *vcpu)
+{
+	uint32_t leaf = (uint32_t)vcpu->regs.rax;
+
+	if (leaf < BASIC_LEAVES && !(SPECIAL_LEAVES >> leaf & 1))
+		answer(vcpu, &basic[leaf]);
+	else if (leaf - EXTENDED_BASE < EXTENDED_LEAVES)
+		answer(vcpu, &extended[leaf - EXTENDED_BASE]);
+	else
+		answer_specially(vcpu, leaf);
 }
