@@ -84,14 +84,8 @@ static NOINLINE enum exit_action serve(struct vcpu *vcpu, const struct call_row 
 {
 	union guest_registers *regs = &vcpu->regs;
 	uint64_t mask = function & SMCCC_64 ? UINT64_MAX : UINT32_MAX;
-	struct call_arguments in = {.function = function,
-				    .x1 = regs->rsi & mask,
-				    .x2 = regs->rdx & mask,
-				    .x3 = regs->rcx & mask,
-				    .x4 = regs->r8 & mask,
-				    .x5 = regs->r9 & mask,
-				    .x6 = regs->r10 & mask,
-				    .x7 = regs->r11 & mask};
+	struct call_arguments in = {
+		.function = function, .x1 = regs->rsi & mask, .x2 = regs->rdx & mask, .x3 = regs->rcx & mask};
 	struct call_results out = {.x0 = SMCCC_SUCCESS, .count = 1};
 	enum exit_action action = row->call(vcpu, &in, &out);
 

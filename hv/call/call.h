@@ -7,9 +7,12 @@
 
 #include "hv/core/exit.h"
 
-/* x1..x7 of the call, already truncated for 32-bit calls; `function` without the hint bit. */
+/*
+ * x1 to x3 of the call, already truncated for 32-bit calls; `function` without the hint bit. The rare call
+ * that has more arguments reads them in vcpu->regs.
+ */
 struct call_arguments {
-	uint64_t function, x1, x2, x3, x4, x5, x6, x7;
+	uint64_t function, x1, x2, x3;
 };
 
 /* What goes back. The dispatcher prepares x0 = 0 and count = 1, and truncates for 32-bit calls. */

@@ -27,7 +27,8 @@ static enum exit_action ffa_error(struct call_results *out, int32_t code)
 static enum exit_action console_log(struct vcpu *vcpu, const struct call_arguments *in,
 				    struct call_results *out)
 {
-	const uint64_t words[LOG_REGISTERS] = {in->x2, in->x3, in->x4, in->x5, in->x6, in->x7};
+	const union guest_registers *regs = &vcpu->regs;
+	const uint64_t words[LOG_REGISTERS] = {in->x2, in->x3, regs->r8, regs->r9, regs->r10, regs->r11};
 	size_t width = in->function & SMCCC_64 ? sizeof(uint64_t) : sizeof(uint32_t);
 	uint8_t text[LOG_BYTES_MAX];
 
