@@ -430,12 +430,14 @@ static bool interrupt_due(struct vcpu *vcpu)
 static void sleep_until_request(struct vcpu *vcpu, uint32_t halted)
 {
 	struct vcpu_shared *shared = vcpu->shared;
+	uint64_t before = rdtsc();
 
 	atomic_store(&shared->halted, halted);
 	if (halted == HALTED_FOR_GOOD)
 		partition_check_alive(vcpu->partition);
 	while (atomic_load(&shared->requests) == 0)
 		cpu_wait_for_interrupt();
+	vcpu->exit_tsc += (uint32_t)(rdtsc() - before); /* sleep is not work: keep it out of the exit's cost */
 	atomic_store(&shared->halted, 0);
 }
 
