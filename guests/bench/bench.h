@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define BENCH_OPERATIONS 1000u	     /* also in loops.inc */
-#define BENCH_INTERVAL	 20000u	     /* TSC ticks a timer is armed for */
+#define BENCH_INTERVAL	 40000u	     /* TSC ticks a timer is armed for */
 #define BENCH_NO_CALL	 0x8600EEEEu /* a vendor call that does not exist */
 
 /* Does its operation BENCH_OPERATIONS times and returns the TSC ticks that took. The arguments are the loop's

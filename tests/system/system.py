@@ -29,6 +29,10 @@ BOOT_TIMEOUT = 180
 LINE_TIMEOUT = 90
 KEY = "\x1d"  # Ctrl-]
 
+# With instruction counting, an instruction takes 2^shift ns of QEMU's clock, and a TSC tick is 1 ns. The firmware waits
+# in loops for its devices: a slower clock makes those loops short.
+ICOUNT_SHIFT = 4
+
 
 class CleanSerial(fdpexpect.fdspawn):
     """A serial line without its colours; `transcript` keeps all of it."""
@@ -101,7 +105,7 @@ class System:
         options = ["-chardev", f"socket,id=serial0,path={serial},server=on,wait=on", "-serial", "chardev:serial0",
                    "-monitor", f"unix:{self.monitor_path},server=on,wait=off"]
         if icount:
-            options += ["-icount", "shift=0,sleep=off"]
+            options += ["-icount", f"shift={ICOUNT_SHIFT},sleep=off"]
         command = emulator.qemu_command(image, cpus, memory, cpu=model, extra=options + list(extra))
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=open(os.path.join(self.directory, "qemu.log"), "wb"))
