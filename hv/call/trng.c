@@ -66,7 +66,8 @@ static bool gather(uint64_t word[WORDS], uint64_t bits, unsigned word_bits)
 
 		if (!entropy_word(&fresh))
 			return false;
-		word[i] = fresh >> (WORD_64 - take);
+		/* cppcheck-suppress shiftTooManyBits ; take is 1 to 64, as bits is above 0 */
+		word[i] = take < WORD_64 ? fresh & ((1ull << take) - 1) : fresh;
 		bits -= take;
 	}
 	return true;

@@ -172,6 +172,7 @@ bool entropy_word(uint64_t *word)
 	if (fake.entropy_left == 0)
 		return false;
 	fake.entropy_left--;
-	*word = fake.entropy_value++;
+	*word = fake.entropy_value;
+	fake.entropy_value += 2;
 	return true;
 }

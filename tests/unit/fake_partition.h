@@ -39,7 +39,7 @@ struct fake {
 
 	bool entropy_present;
 	unsigned entropy_left;	/* words until the generator runs dry */
-	uint64_t entropy_value; /* the next word; each is one more */
+	uint64_t entropy_value; /* the next word; each is two more, so odd stays odd */
 
 	enum exit_action action; /* of the last call */
 };
