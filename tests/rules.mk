@@ -107,3 +107,17 @@ fuzz: $(BUILD)/fuzz/fuzz_$(TARGET) ## fuzz one target (TARGET=config TIME=60)
 fuzz-smoke: $(FUZZ_PROGRAMS) ## run each fuzz target for FUZZ_TIME=5 seconds
 	@set -e; $(foreach name,$(FUZZ_NAMES),echo "== fuzz_$(name)"; $(call fuzz_run,$(name),$(FUZZ_TIME)) >$(BUILD)/fuzz/$(name).log 2>&1 \
 		|| { tail -40 $(BUILD)/fuzz/$(name).log; exit 1; }; tail -1 $(BUILD)/fuzz/$(name).log; )true
+
+# What the unit tests reach of the code that can be tested on the host. A report, not a test.
+.PHONY: unit-programs fuzz-programs coverage test
+unit-programs: $(UNIT_PROGRAMS)
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+coverage: ## how much of the code the unit tests reach
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage SANITIZE=--coverage unit >$(BUILD)/coverage.log 2>&1 || { tail -40 $(BUILD)/coverage.log; exit 1; }
+	@gcovr --root . --filter '(arch|boot|drivers|hv)/' $(BUILD)/coverage
+
+# STEP: build, lint, unit, fuzz or system alone.
+test: ## build and test everything, on both emulators (STEP="unit fuzz" for parts)
+	@tools/deps.sh build run bochs test
+	@$(PYTHON) tools/run-tests.py $(STEP)

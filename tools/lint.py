@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 FOLDERS = ["arch", "boot", "drivers", "guests", "hv", "include", "tests", "tools"]
 STACK_LIMIT = 2048  # bytes of one function: the hypervisor's stacks are 16 KiB, fault reports nest about ten deep
+STACK_EXCEPTIONS = {"recognise_loader": 32 * 1024}  # runs on the loader's stack of 64 KiB, and only to say what is wrong
 GCC_ONLY = {"-MMD", "-MP", "-fstack-usage", "-Werror"}  # what clang does not know, or must not decide
 
 
@@ -99,8 +100,9 @@ def check_stack():
         with open(usage, encoding="ascii") as lines:
             for line in lines:
                 place, size, kind = line.rstrip("\n").split("\t")
-                if int(size) > STACK_LIMIT or kind != "static":
-                    complaints.append(f"{place}: {size} bytes of stack ({kind}), expected at most {STACK_LIMIT}, static")
+                limit = STACK_EXCEPTIONS.get(place.split(":")[-1], STACK_LIMIT)
+                if int(size) > limit or kind == "dynamic":
+                    complaints.append(f"{place}: {size} bytes of stack ({kind}), expected at most {limit}")
     return "\n".join(complaints)
 
 

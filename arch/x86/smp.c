@@ -139,9 +139,20 @@ void cpu_main_secondary(void)
 /* --- the boot CPU's side
  * -------------------------------------------------------------------------------------------- */
 
+/* Where a label of trampoline.asm lies in its page. */
+static uint64_t trampoline_offset(const char *label)
+{
+	return (uint64_t)label - (uint64_t)trampoline_start;
+}
+
+static uint64_t trampoline_offset(const char *field)
+{
+	return (uint64_t)field - (uint64_t)trampoline_start;
+}
+
 static void set_field(uint8_t *page, const char *field, uint64_t value, size_t size)
 {
-	memcpy(page + (field - trampoline_start), &value, size);
+	memcpy(page + trampoline_offset(field), &value, size);
 }
 
 /* Copies the code to its page below 1 MiB, and tells it where it is. */
@@ -152,13 +163,10 @@ static uint8_t *prepare_trampoline(const struct boot_info *boot)
 
 	if (!page)
 		return NULL;
-	memcpy(page, trampoline_start, (size_t)(trampoline_end - trampoline_start));
-	set_field(page, trampoline_gdt_base, base + (uint64_t)(trampoline_gdt - trampoline_start),
-		  sizeof(uint32_t));
-	set_field(page, trampoline_code32, base + (uint64_t)(trampoline_protected - trampoline_start),
-		  sizeof(uint32_t));
-	set_field(page, trampoline_code64, base + (uint64_t)(trampoline_long - trampoline_start),
-		  sizeof(uint32_t));
+	memcpy(page, trampoline_start, trampoline_offset(trampoline_end));
+	set_field(page, trampoline_gdt_base, base + trampoline_offset(trampoline_gdt), sizeof(uint32_t));
+	set_field(page, trampoline_code32, base + trampoline_offset(trampoline_protected), sizeof(uint32_t));
+	set_field(page, trampoline_code64, base + trampoline_offset(trampoline_long), sizeof(uint32_t));
 	set_field(page, trampoline_boot_cr3, boot->boot_cr3, sizeof(uint64_t));
 	set_field(page, trampoline_entry, (uint64_t)secondary_entry, sizeof(uint64_t));
 	return page;

@@ -1,0 +1,200 @@
+#!/usr/bin/python3
+"""All of `make test`: builds, checks the text, runs unit tests, fuzzers and the real image on both emulators, and sums up.
+
+The full output of each step goes to build/test-logs/; of a step that fails, the end is shown. What is skipped is named with
+its reason. The last line is `N passed, N failed`, over every cmocka test, fuzz target, lint check and pytest test.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
+BUILD = os.path.join(ROOT, "build")
+LOGS = os.path.join(BUILD, "test-logs")
+JOBS = os.cpu_count() or 1
+TAIL = 60
+FUZZ_SECONDS = 5
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+class Result:
+    """What one step came to."""
+
+    def __init__(self, name):
+        self.name, self.passed, self.failed, self.skipped = name, 0, [], []
+        self.log = os.path.join(LOGS, name.replace(" ", "-") + ".log")
+        self.begun = time.monotonic()
+
+    def run(self, command, timeout, environment=None):
+        """Runs a command with its output in the log. Returns (exit status, output)."""
+        start = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+        with open(self.log, "ab") as log:
+            try:
+                status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                        timeout=timeout, env=dict(clean, **(environment or {})), check=False).returncode
+            except subprocess.TimeoutExpired:
+                log.write(f"\n{command[0]}: not finished after {timeout} s\n".encode())
+                status = 124
+        with open(self.log, "rb") as log:
+            log.seek(start)
+            return status, log.read().decode("utf-8", "replace")
+
+    def tell(self):
+        seconds = time.monotonic() - self.begun
+        text = f"{self.passed} passed, {len(self.failed)} failed"
+        if self.skipped:
+            text += f", {len(self.skipped)} skipped"
+        print(f"{self.name:15} {text:40} {seconds:6.0f} s", flush=True)
+        for name in self.failed:
+            print(f"    FAILED  {name}", flush=True)
+        if self.failed:
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                lines = log.read().splitlines()[-TAIL:]
+            print(f"    the end of {os.path.relpath(self.log, ROOT)}:")
+            print("\n".join("    | " + line for line in lines), flush=True)
+
+
+def make(result, *targets, timeout=1200):
+    """A make target that counts as one test."""
+    status, _ = result.run(["make", f"-j{JOBS}", "--no-print-directory", *targets], timeout)
+    if status == 0:
+        result.passed += 1
+    else:
+        result.failed.append("make " + " ".join(targets))
+    return status == 0
+
+
+def step_build(result):
+    return make(result, "all", "guests", "unit-programs", "fuzz-programs")
+
+
+def step_lint(result):
+    status, output = result.run(["make", "--no-print-directory", "lint"], 1200)
+    result.passed = len(re.findall(r"^ok \S+$", output, re.MULTILINE))
+    result.failed = re.findall(r"^FAILED (\S+)$", output, re.MULTILINE)
+    if status != 0 and not result.failed:
+        result.failed.append("make lint")
+
+
+def programs(kind):
+    folder, prefix = os.path.join(BUILD, kind), {"unit": "test_", "fuzz": "fuzz_"}[kind]
+    sources = os.listdir(os.path.join(ROOT, "tests", kind))
+    names = sorted(name[:-2] for name in sources if name.startswith(prefix) and name.endswith(".c"))
+    return [os.path.join(folder, name) for name in names]
+
+
+def step_unit(result):
+    for program in programs("unit"):
+        status, output = result.run([program], 300, SANITIZER_OPTIONS)
+        name = os.path.basename(program)
+        failed = sorted(set(re.findall(r"^\[  FAILED  \] (?:\S+: )?(\w+)$", output, re.MULTILINE)))
+        result.passed += len(re.findall(r"^\[       OK \]", output, re.MULTILINE))
+        result.failed += [f"{name}: {test}" for test in failed]
+        result.skipped += [(f"{name}: {test}", "it says so itself")
+                           for test in re.findall(r"^\[  SKIPPED \] (?:\S+: )?(\w+)$", output, re.MULTILINE)]
+        if status != 0 and not failed:
+            result.failed.append(f"{name}: ended with status {status}")
+
+
+def fuzz(result, program):
+    name = os.path.basename(program).removeprefix("fuzz_")
+    corpus = os.path.join(BUILD, "fuzz", "corpus", name)
+    os.makedirs(corpus, exist_ok=True)
+    seeds = os.path.join(ROOT, "tests", "fuzz", "corpus_" + name)
+    command = [program, f"-max_total_time={FUZZ_SECONDS}", f"-artifact_prefix={BUILD}/fuzz/", corpus]
+    status, _ = result.run(command + ([seeds] if os.path.isdir(seeds) else []), 120, SANITIZER_OPTIONS)
+    return os.path.basename(program), status
+
+
+def step_fuzz(result):
+    for program in programs("fuzz"):
+        name, status = fuzz(result, program)
+        if status == 0:
+            result.passed += 1
+        else:
+            result.failed.append(name)
+
+
+def read_report(result, path, status):
+    """Counts from pytest's own report."""
+    try:
+        cases = xml.etree.ElementTree.parse(path).getroot().iter("testcase")
+    except (OSError, xml.etree.ElementTree.ParseError):
+        result.failed.append(f"pytest ended with status {status} and without a report")
+        return
+    for case in cases:
+        name = f"{case.get('classname', '').split('.')[-1]}::{case.get('name')}"
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            result.failed.append(name)
+        elif skipped is not None:
+            result.skipped.append((name, skipped.get("message", "")))
+        else:
+            result.passed += 1
+    if status not in (0, 1, 5) or (status == 1 and not result.failed):
+        result.failed.append(f"pytest ended with status {status}")
+
+
+def system_tests(platform):
+    """The tests of one emulator; what needs none goes with QEMU's, which boots faster."""
+    result = Result(f"system {platform}")
+    report = os.path.join(LOGS, f"system-{platform}.xml")
+    status, _ = result.run(["/usr/bin/python3", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider",
+                            f"--platform={platform}", f"--junit-xml={report}", "tests/system"], 2400)
+    read_report(result, report, status)
+    return result
+
+
+STEPS = {"build": step_build, "lint": step_lint, "unit": step_unit, "fuzz": step_fuzz}
+
+
+def run_step(name):
+    result = Result(name)
+    go_on = STEPS[name](result)
+    result.tell()
+    return result, go_on
+
+
+def run_all(wanted):
+    results = []
+    for name in STEPS:
+        if name in wanted:
+            result, go_on = run_step(name)
+            results.append(result)
+            if go_on is False:
+                return results  # nothing else can run on what is not built
+    if "system" in wanted:
+        with ThreadPoolExecutor(2) as pool:
+            for result in pool.map(system_tests, ["qemu", "bochs"]):
+                result.tell()
+                results.append(result)
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("step", nargs="*", help=f"of: {', '.join(STEPS)}, system; without: all")
+    wanted = parser.parse_args().step or [*STEPS, "system"]
+    shutil.rmtree(LOGS, ignore_errors=True)
+    os.makedirs(LOGS)
+    begun = time.monotonic()
+    results = run_all(wanted)
+    for result in results:
+        for name, reason in result.skipped:
+            print(f"skipped: {result.name}: {name}: {reason}")
+    passed, failed = sum(result.passed for result in results), sum(len(result.failed) for result in results)
+    print(f"{(time.monotonic() - begun) / 60:.1f} minutes; logs are in build/test-logs")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
