@@ -28,6 +28,17 @@ struct instruction {
 /* Decodes an instruction with one memory operand. ERR_UNSUPPORTED: not one we emulate; ERR_FORMAT: runs past `available`. */
 enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code, struct instruction *out) MUST_CHECK;
 
+/*
+ * What was decoded lately. The bytes and the code size are all that decoding depends on, so an entry is never wrong. A guest
+ * reaches its devices from a handful of places.
+ */
+#define DECODED_SLOTS 8
+struct decoded {
+	uint64_t bytes[2];
+	uint32_t code; /* enum code_size; 0: empty */
+	struct instruction instruction;
+};
+
 /* Length of prefixes + `opcode` at bytes, or 0 when that is not what stands there. */
 unsigned decode_length(const uint8_t *bytes, size_t available, enum code_size code, const uint8_t *opcode,
 		       size_t opcode_size);

@@ -9,17 +9,20 @@
 #include "hv/core/partition.h"
 #include "hv/core/virt.h"
 #include "hv/device/full.h"
-#include "hv/lib/string.h"
-
-#define SEGMENT_LONG (1u << 9)	/* L: 64-bit code, in struct segment.access */
-#define SEGMENT_BIG  (1u << 10) /* D/B: 32-bit code */
+#include "hv/mem/layout.h"
 
 #define FETCH_SIZE 16 /* at least INSTRUCTION_MAX, in two words */
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NEVER_INLINE  __attribute__((noinline)) /* keeps the frame of the common way small */
+
 struct fetched {
-	uint8_t bytes[FETCH_SIZE] ALIGNED(8);
+	union {
+		uint8_t bytes[FETCH_SIZE];
+		uint64_t words[2];
+	};
+	struct code_state at;
 	unsigned count; /* at most INSTRUCTION_MAX; 0: not to be had */
-	enum code_size code;
 };
 
 /*
@@ -27,14 +30,24 @@ struct fetched {
  * is its own affair: the worst it gets is another instruction of its own.
  */
 
-static bool read_table(void *context, gpa_t address, void *to, size_t size)
+/* What does not cross a page: memory ends with one. */
+static ALWAYS_INLINE bool read_page(const struct partition *partition, gpa_t address, uint64_t *to,
+				    unsigned words)
 {
-	const uint64_t *entry = partition_memory(context, address, size);
+	const volatile uint64_t *from = (const volatile uint64_t *)(GUEST_WINDOW + address.value);
 
-	if (!entry)
+	if (unlikely(address.value >= partition->memory_low))
+		from = partition_memory(partition, address, words * sizeof(*to));
+	if (unlikely(!from))
 		return false;
-	*(uint64_t *)to = *(const volatile uint64_t *)entry; /* once: another vCPU may write it */
+	for (unsigned i = 0; i < words; i++)
+		to[i] = from[i]; /* once: another vCPU may write it */
 	return true;
+}
+
+static ALWAYS_INLINE bool read_table(void *context, gpa_t address, void *to, size_t size)
+{
+	return read_page(context, address, to, (unsigned)(size / sizeof(uint64_t)));
 }
 
 static bool read_memory(void *context, gpa_t address, void *to, size_t size)
@@ -42,7 +55,7 @@ static bool read_memory(void *context, gpa_t address, void *to, size_t size)
 	return partition_read(context, address, to, size);
 }
 
-static bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gpa_t *address)
+static NEVER_INLINE bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gpa_t *address)
 {
 	const struct guest_paging paging = {.cr0 = virt->get_register(vcpu, VIRT_CR0),
 					    .cr3 = virt->get_register(vcpu, VIRT_CR3),
@@ -53,61 +66,52 @@ static bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gpa_t *address)
 	return guest_translate(&paging, linear, read_memory, vcpu->partition, address, &error) == OK;
 }
 
-static bool translate(struct vcpu *vcpu, bool long_mode, uint64_t linear, gpa_t *address)
+static ALWAYS_INLINE bool translate(struct vcpu *vcpu, const struct code_state *at, uint64_t linear,
+				    gpa_t *address)
 {
 	struct guest_leaf leaf;
 
-	if (unlikely(!long_mode))
+	if (unlikely(!at->long_mode))
 		return translate_legacy(vcpu, linear, address);
-	if (guest_walk(virt->get_register(vcpu, VIRT_CR3) & ENTRY_FRAME, LONG_TOP_SHIFT, linear, read_table,
-		       vcpu->partition, &leaf) != OK)
+	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_TOP_SHIFT, linear, read_table, vcpu->partition, &leaf) !=
+	    OK)
 		return false;
 	*address = gpa(leaf.address);
 	return true;
 }
 
 /* The instruction crosses a page, or may. */
-static void fetch_across(struct vcpu *vcpu, bool long_mode, uint64_t linear, gpa_t address,
-			 struct fetched *out)
+static NEVER_INLINE unsigned fetch_across(struct vcpu *vcpu, const struct code_state *at, uint64_t linear,
+					  gpa_t address, uint8_t bytes[FETCH_SIZE])
 {
-	const unsigned first = MIN((unsigned)(PAGE_SIZE - address.value % PAGE_SIZE), INSTRUCTION_MAX);
+	const unsigned first =
+		MIN((unsigned)(PAGE_SIZE - address.value % PAGE_SIZE), (unsigned)INSTRUCTION_MAX);
 	const unsigned second = INSTRUCTION_MAX - first;
 	gpa_t next;
 
-	if (!partition_read(vcpu->partition, address, out->bytes, first))
-		return;
-	out->count = first;
-	if (second && translate(vcpu, long_mode, linear + first, &next) &&
-	    partition_read(vcpu->partition, next, out->bytes + first, second))
-		out->count += second;
+	if (!partition_read(vcpu->partition, address, bytes, first))
+		return 0;
+	if (second && translate(vcpu, at, linear + first, &next) &&
+	    partition_read(vcpu->partition, next, bytes + first, second))
+		return INSTRUCTION_MAX;
+	return first;
 }
 
-static void fetch(struct vcpu *vcpu, struct fetched *out)
+static ALWAYS_INLINE void fetch(struct vcpu *vcpu, struct fetched *out)
 {
-	const bool long_mode = virt->get_register(vcpu, VIRT_EFER) & EFER_LMA;
-	uint64_t linear = virt->get_register(vcpu, VIRT_RIP);
-	const uint64_t *source;
-	struct segment code;
+	const struct code_state *at = &out->at;
+	uint64_t linear;
 	gpa_t address;
 
+	virt->get_code(vcpu, &out->at);
+	linear = likely(at->code == CODE_64) ? at->rip : (uint32_t)(at->rip + at->base);
 	out->count = 0;
-	virt->get_segment(vcpu, SEGMENT_CS, &code);
-	out->code = long_mode && (code.access & SEGMENT_LONG) ? CODE_64
-		    : code.access & SEGMENT_BIG		      ? CODE_32
-							      : CODE_16;
-	if (out->code != CODE_64)
-		linear = (uint32_t)(linear + code.base);
-	if (!translate(vcpu, long_mode, linear, &address))
+	if (unlikely(!translate(vcpu, at, linear, &address)))
 		return;
-	if (unlikely(address.value % PAGE_SIZE > PAGE_SIZE - FETCH_SIZE)) {
-		fetch_across(vcpu, long_mode, linear, address, out);
-		return;
-	}
-	source = partition_memory(vcpu->partition, address, FETCH_SIZE);
-	if (unlikely(!source))
-		return;
-	memcpy(out->bytes, source, FETCH_SIZE);
-	out->count = INSTRUCTION_MAX;
+	if (unlikely(address.value % PAGE_SIZE > PAGE_SIZE - FETCH_SIZE))
+		out->count = fetch_across(vcpu, at, linear, address, out->bytes);
+	else if (likely(read_page(vcpu->partition, address, out->words, 2)))
+		out->count = INSTRUCTION_MAX;
 }
 
 unsigned exit_instruction_length(struct vcpu *vcpu, const uint8_t *opcode, unsigned opcode_size)
@@ -115,7 +119,7 @@ unsigned exit_instruction_length(struct vcpu *vcpu, const uint8_t *opcode, unsig
 	struct fetched instruction;
 
 	fetch(vcpu, &instruction);
-	return decode_length(instruction.bytes, instruction.count, instruction.code, opcode, opcode_size);
+	return decode_length(instruction.bytes, instruction.count, instruction.at.code, opcode, opcode_size);
 }
 
 /*
@@ -192,7 +196,7 @@ static uint64_t flags_of(unsigned operation, unsigned size, uint64_t a, uint64_t
 }
 
 /* Reads memory, computes, sets the flags and stores what is to be stored. */
-static bool modify(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE bool modify(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	const unsigned operation = instruction->operation, size = instruction->size;
 	const uint64_t mask = size_mask(size);
@@ -225,7 +229,7 @@ static uint64_t extend(const struct instruction *instruction, uint64_t value)
 					: value & size_mask(instruction->size);
 }
 
-static bool load(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE bool load(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	uint64_t value;
 
@@ -235,14 +239,14 @@ static bool load(struct vcpu *vcpu, const struct instruction *instruction, gpa_t
 	return true;
 }
 
-static bool store(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE bool store(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	const uint64_t value = instruction->immediate ? instruction->value : read_register(vcpu, instruction);
 
 	return full_mmio_write(vcpu, address, instruction->size, value & size_mask(instruction->size));
 }
 
-static bool exchange(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE bool exchange(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	const uint64_t value = read_register(vcpu, instruction) & size_mask(instruction->size);
 	uint64_t memory;
@@ -253,7 +257,7 @@ static bool exchange(struct vcpu *vcpu, const struct instruction *instruction, g
 	return full_mmio_write(vcpu, address, instruction->size, value);
 }
 
-static bool execute(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static ALWAYS_INLINE bool execute(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	switch (instruction->operation) {
 	case MMIO_STORE: return store(vcpu, instruction, address);
@@ -294,18 +298,37 @@ static enum exit_action undecodable(struct vcpu *vcpu, gpa_t address, const stru
 			  (unsigned long long)virt->get_register(vcpu, VIRT_RIP));
 }
 
+static NEVER_INLINE enum status decode_anew(const struct fetched *code, struct decoded *slot)
+{
+	enum status status = decode_mmio(code->bytes, code->count, code->at.code, &slot->instruction);
+
+	slot->code = status == OK && code->count == INSTRUCTION_MAX ? code->at.code : 0;
+	slot->bytes[0] = code->words[0];
+	slot->bytes[1] = code->words[1];
+	return status;
+}
+
+static ALWAYS_INLINE enum status decode(const struct fetched *code, struct decoded *slot)
+{
+	if (likely(slot->bytes[0] == code->words[0] && slot->bytes[1] == code->words[1] &&
+		   slot->code == code->at.code && code->count == INSTRUCTION_MAX))
+		return OK;
+	return decode_anew(code, slot);
+}
+
 enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool fetched, unsigned *length)
 {
-	struct instruction instruction;
+	struct decoded *slot;
 	struct fetched code;
 
-	if (unlikely(!vcpu->lapic || fetched || !full_is_mmio(vcpu, address)))
+	if (unlikely(!vcpu->lapic || fetched || !full_is_mmio(address)))
 		return out_of_bounds(vcpu, address, write, fetched);
 	fetch(vcpu, &code);
-	if (unlikely(decode_mmio(code.bytes, code.count, code.code, &instruction) != OK))
+	slot = &vcpu->decoded[code.at.rip / sizeof(uint64_t) % DECODED_SLOTS];
+	if (unlikely(decode(&code, slot) != OK))
 		return undecodable(vcpu, address, &code);
-	if (unlikely(!execute(vcpu, &instruction, address)))
-		return out_of_bounds(vcpu, address, write, false);
-	*length = instruction.length;
-	return EXIT_NEXT;
+	*length = slot->instruction.length;
+	if (likely(execute(vcpu, &slot->instruction, address)))
+		return EXIT_NEXT;
+	return out_of_bounds(vcpu, address, write, false);
 }

@@ -11,7 +11,6 @@
 #define STRING_BATCH 64 /* iterations an exit: requests are looked at in between */
 
 #define RFLAGS_AC	  (1ull << 18)
-#define SEGMENT_LONG	  (1u << 9)
 #define SEGMENT_DPL_SHIFT 5
 #define CANONICAL_SHIFT	  47
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include "arch/x86/decode.h"
 #include "hv/lib/status.h"
 
 struct partition;
@@ -142,6 +143,8 @@ struct vcpu {
 	uint64_t misc_enable;
 	uint64_t xcr0;
 	uint64_t tsc_aux;
+
+	struct decoded decoded[DECODED_SLOTS]; /* hv/core/exit_memory.c */
 
 	uint64_t trace_count;
 	struct trace_entry trace[VCPU_TRACE];

@@ -4,11 +4,14 @@
  */
 #pragma once
 
+#include "arch/x86/registers.h"
 #include "hv/core/vcpu.h"
 #include "hv/mem/page_map.h"
 
 enum segment_index { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS, SEGMENT_LDTR, SEGMENT_TR, SEGMENTS };
 
+#define SEGMENT_LONG (1u << 9)  /* L: 64-bit code */
+#define SEGMENT_BIG  (1u << 10) /* D/B: 32-bit code */
 struct segment {
 	uint64_t base;
 	uint32_t limit;
@@ -18,6 +21,21 @@ struct segment {
 
 /* Registers outside struct guest_registers. */
 enum virt_register { VIRT_RIP, VIRT_RSP, VIRT_RFLAGS, VIRT_CR0, VIRT_CR2, VIRT_CR3, VIRT_CR4, VIRT_EFER, VIRT_REGISTERS };
+
+/* All that fetching the instruction at RIP depends on, but for the tables themselves. */
+struct code_state {
+	uint64_t rip, cr3, base;  /* base: of CS */
+	bool long_mode;           /* EFER.LMA: 4-level paging */
+	uint8_t code;             /* enum code_size */
+};
+
+/* `access` as in struct segment. */
+static inline enum code_size code_size_of(uint64_t efer, uint32_t access)
+{
+	if ((efer & EFER_LMA) && (access & SEGMENT_LONG))
+		return CODE_64;
+	return access & SEGMENT_BIG ? CODE_32 : CODE_16;
+}
 
 struct virt_features {
 	bool nested_paging;       /* EPT or NPT: required */
@@ -56,6 +74,7 @@ struct virt_ops {
 	uint64_t (*get_register)(struct vcpu *vcpu, enum virt_register which);
 	void (*set_register)(struct vcpu *vcpu, enum virt_register which, uint64_t value);
 	void (*get_segment)(struct vcpu *vcpu, enum segment_index which, struct segment *segment);
+	void (*get_code)(struct vcpu *vcpu, struct code_state *code); /* the same in one go, for speed */
 
 	/* True if RFLAGS.IF = 1, no interrupt shadow, and no event is waiting for the next entry. */
 	bool (*can_interrupt)(struct vcpu *vcpu);

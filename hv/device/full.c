@@ -14,7 +14,8 @@
 #define IRQ_PIT	   0
 #define IRQ_SERIAL 4
 
-/* Ticks that passed while this CPU was kept from serving its timer are made up for, but no more than these. */
+/* Ticks that passed while this CPU was kept from serving its timer are made up for, but no more than these.
+ */
 #define TICKS_OWED_MAX 100
 
 /*
@@ -276,18 +277,12 @@ bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *val
 }
 
 /*
- * Memory: one device so far
+ * Memory
  */
-
-bool full_is_mmio(const struct vcpu *vcpu, gpa_t address)
-{
-	(void)vcpu;
-	return ALIGN_DOWN(address.value, PAGE_SIZE) == APIC_DEFAULT_BASE;
-}
 
 bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value)
 {
-	if (!full_is_mmio(vcpu, address))
+	if (!full_is_mmio(address))
 		return false;
 	*value = lapic_mmio_read(vcpu, address.value % PAGE_SIZE, size);
 	return true;
@@ -295,7 +290,7 @@ bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *v
 
 bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value)
 {
-	if (!full_is_mmio(vcpu, address))
+	if (!full_is_mmio(address))
 		return false;
 	lapic_mmio_write(vcpu, address.value % PAGE_SIZE, size, (uint32_t)value);
 	return true;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "arch/x86/registers.h"
 #include "hv/core/partition.h"
 
 /* Builds the devices of a full partition in their power-on state; called again at each reset. From the pool at creation. */
@@ -18,7 +19,10 @@ bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *val
 bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value);
 bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value);
 bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value);
-bool full_is_mmio(const struct vcpu *vcpu, gpa_t address);
+static inline bool full_is_mmio(gpa_t address)
+{
+	return ALIGN_DOWN(address.value, PAGE_SIZE) == APIC_DEFAULT_BASE; /* one device so far */
+}
 /* x2APIC registers 800h-8FFh, IA32_TSC_DEADLINE, IA32_APIC_BASE. false: #GP. */
 bool full_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);

@@ -121,6 +121,19 @@ static void get_segment(struct vcpu *vcpu, enum segment_index which, struct segm
 	*segment = pc.segment[which];
 }
 
+static void get_code(struct vcpu *vcpu, struct code_state *code)
+{
+	const struct segment *segment = &pc.segment[SEGMENT_CS];
+	const uint64_t efer = pc.registers[VIRT_EFER];
+
+	(void)vcpu;
+	*code = (struct code_state){.rip = pc.registers[VIRT_RIP],
+				    .cr3 = pc.registers[VIRT_CR3],
+				    .base = segment->base,
+				    .long_mode = efer & EFER_LMA,
+				    .code = (uint8_t)code_size_of(efer, segment->access)};
+}
+
 static void inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error)
 {
 	(void)vcpu, (void)has_error;
@@ -132,6 +145,7 @@ static const struct virt_ops fake_ops = {.name = "fake",
 					 .get_register = get_register,
 					 .set_register = set_register,
 					 .get_segment = get_segment,
+					 .get_code = get_code,
 					 .inject_exception = inject_exception};
 const struct virt_ops *virt = &fake_ops;
 

@@ -90,6 +90,7 @@ const struct virt_ops svm_ops = {
 	.get_register = svm_get_register,
 	.set_register = svm_set_register,
 	.get_segment = svm_get_segment,
+	.get_code = svm_get_code,
 	.can_interrupt = svm_can_interrupt,
 	.inject_interrupt = svm_inject_interrupt,
 	.inject_nmi = svm_inject_nmi,

@@ -76,6 +76,7 @@ void svm_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start);
 uint64_t svm_get_register(struct vcpu *vcpu, enum virt_register which);
 void svm_set_register(struct vcpu *vcpu, enum virt_register which, uint64_t value);
 void svm_get_segment(struct vcpu *vcpu, enum segment_index which, struct segment *segment);
+void svm_get_code(struct vcpu *vcpu, struct code_state *code);
 void svm_flush_guest_tlb(struct vcpu *vcpu);
 
 /* permissions.c: which ports and MSRs trap; one set for all vCPUs. */

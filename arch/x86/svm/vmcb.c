@@ -213,6 +213,17 @@ void svm_get_segment(struct vcpu *vcpu, enum segment_index which, struct segment
 		(struct segment){at[which]->base, at[which]->limit, at[which]->selector, at[which]->access};
 }
 
+void svm_get_code(struct vcpu *vcpu, struct code_state *code)
+{
+	const struct vmcb_save *save = &svm_vmcb(vcpu)->save;
+
+	code->rip = save->rip;
+	code->cr3 = save->cr3;
+	code->base = save->cs.base;
+	code->long_mode = save->efer & EFER_LMA;
+	code->code = (uint8_t)code_size_of(save->efer, save->cs.access);
+}
+
 void svm_flush_guest_tlb(struct vcpu *vcpu)
 {
 	svm_vmcb(vcpu)->control.tlb_control = TLB_FLUSH;

@@ -209,6 +209,24 @@ void vmx_set_register(struct vcpu *vcpu, enum virt_register which, uint64_t valu
 #define ACCESS_HIGH_SHIFT 4
 #define ACCESS_PRESENT	  (1u << 7)
 
+static uint16_t descriptor_access(uint32_t access)
+{
+	return (uint16_t)((access & ACCESS_LOW) | (access >> ACCESS_HIGH_SHIFT & ACCESS_HIGH));
+}
+
+void vmx_get_code(struct vcpu *vcpu, struct code_state *code)
+{
+	uint64_t efer = vmread(VMCS_GUEST_EFER);
+
+	(void)vcpu;
+	code->rip = vmread(VMCS_GUEST_RIP);
+	code->cr3 = vmread(VMCS_GUEST_CR3);
+	code->base = vmread(vmcs_segment_field(VMCS_GUEST_ES_BASE, SEGMENT_CS));
+	code->long_mode = efer & EFER_LMA;
+	code->code = (uint8_t)code_size_of(
+		efer, descriptor_access((uint32_t)vmread(vmcs_segment_field(VMCS_GUEST_ES_ACCESS, SEGMENT_CS))));
+}
+
 void vmx_get_segment(struct vcpu *vcpu, enum segment_index which, struct segment *segment)
 {
 	uint32_t access = (uint32_t)vmread(vmcs_segment_field(VMCS_GUEST_ES_ACCESS, which));
@@ -220,7 +238,7 @@ void vmx_get_segment(struct vcpu *vcpu, enum segment_index which, struct segment
 		.base = vmread(vmcs_segment_field(VMCS_GUEST_ES_BASE, which)),
 		.limit = (uint32_t)vmread(vmcs_segment_field(VMCS_GUEST_ES_LIMIT, which)),
 		.selector = (uint16_t)vmread(vmcs_segment_field(VMCS_GUEST_ES_SELECTOR, which)),
-		.access = (uint16_t)((access & ACCESS_LOW) | (access >> ACCESS_HIGH_SHIFT & ACCESS_HIGH)),
+		.access = descriptor_access(access),
 	};
 }
 

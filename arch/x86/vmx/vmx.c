@@ -312,6 +312,7 @@ const struct virt_ops vmx_ops = {
 	.get_register = vmx_get_register,
 	.set_register = vmx_set_register,
 	.get_segment = vmx_get_segment,
+	.get_code = vmx_get_code,
 	.can_interrupt = vmx_can_interrupt,
 	.inject_interrupt = vmx_inject_interrupt,
 	.inject_nmi = vmx_inject_nmi,

@@ -366,6 +366,7 @@ void ept_log_walk(const struct page_map *map, gpa_t address); /* every level, to
 uint64_t vmx_get_register(struct vcpu *vcpu, enum virt_register which);
 void vmx_set_register(struct vcpu *vcpu, enum virt_register which, uint64_t value);
 void vmx_get_segment(struct vcpu *vcpu, enum segment_index which, struct segment *segment);
+void vmx_get_code(struct vcpu *vcpu, struct code_state *code);
 void vmx_set_segment(enum segment_index which, const struct segment *segment);
 uint64_t vmx_cr0_guest_owned(const struct vmx_controls *controls);
 uint64_t vmx_cr4_guest_owned(const struct vmx_controls *controls);
