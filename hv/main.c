@@ -10,11 +10,13 @@
 #include "arch/x86/poweroff.h"
 #include "arch/x86/smp.h"
 #include "drivers/framebuffer.h"
+#include "drivers/serial.h"
 #include "hv/boot.h"
 #include "hv/console/console.h"
 #include "hv/core/cpuid.h"
 #include "hv/core/partition.h"
 #include "hv/lib/log.h"
+#include "hv/lib/string.h"
 #include "hv/mem/pool.h"
 
 #define DEFAULT_SERIAL_PORT 0x3F8
@@ -31,22 +33,23 @@ static NORETURN void stop(void)
 
 static NORETURN void main_on_own_tables(void);
 
-/* --- on the loader's tables
- * ---------------------------------------------------------------------------------------- */
+/*
+ * On the loader's tables
+ */
 
+/* A stranger's structure does not even tell where to talk: the first serial port is as good a guess as any.
+ */
 static void recognise_loader(void)
 {
 	char message[BOOT_MESSAGE];
 
-	if (boot_recognise(boot, message)) {
-		const struct boot_info nothing = {.config = {.console_serial = true,
-							     .serial_port = DEFAULT_SERIAL_PORT,
-							     .log = LOG_INFO}};
-
-		console_early(&nothing);
-		log_error("%s", message);
-		stop();
+	if (!boot_recognise(boot, message))
+		return;
+	if (!serial_start(DEFAULT_SERIAL_PORT)) {
+		serial_put_slowly(message, strlen(message));
+		serial_put_slowly("\r\n", strlen("\r\n"));
 	}
+	cpu_halt();
 }
 
 static void believe_loader(void)
@@ -124,8 +127,9 @@ void hypervisor_main(const struct boot_info *from_loader)
 	enter_own_tables(cpus[0].cr3, main_on_own_tables);
 }
 
-/* --- on our own
- * ------------------------------------------------------------------------------------------------------ */
+/*
+ * On our own
+ */
 
 static void settle(void)
 {

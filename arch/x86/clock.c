@@ -173,8 +173,9 @@ static void set_rates(void)
 	apic_timer_khz = (uint32_t)rates.apic_khz;
 }
 
-/* --- wall time: the CMOS clock (Motorola MC146818A data sheet)
- * ------------------------------------------------------ */
+/*
+ * Wall time: the CMOS clock (Motorola MC146818A data sheet)
+ */
 
 #define CMOS_INDEX	  0x70
 #define CMOS_DATA	  0x71
@@ -291,8 +292,9 @@ static void read_wall_time(void)
 		      time.hours * 3600u + time.minutes * 60u + time.seconds - since_boot;
 }
 
-/* --- what the rest calls
- * ----------------------------------------------------------------------------------------- */
+/*
+ * What the rest calls
+ */
 
 void clock_calibrate(void)
 {

@@ -101,8 +101,9 @@ enum status cpus_create(const struct boot_info *boot)
 	return status;
 }
 
-/* --- the other CPU's side
- * ------------------------------------------------------------------------------------------- */
+/*
+ * The other CPU's side
+ */
 
 static NORETURN void refuse(const char *what, const char *why)
 {
@@ -136,18 +137,14 @@ void cpu_main_secondary(void)
 	cpu_main();
 }
 
-/* --- the boot CPU's side
- * -------------------------------------------------------------------------------------------- */
+/*
+ * The boot CPU's side
+ */
 
 /* Where a label of trampoline.asm lies in its page. */
 static uint64_t trampoline_offset(const char *label)
 {
 	return (uint64_t)label - (uint64_t)trampoline_start;
-}
-
-static uint64_t trampoline_offset(const char *field)
-{
-	return (uint64_t)field - (uint64_t)trampoline_start;
 }
 
 static void set_field(uint8_t *page, const char *field, uint64_t value, size_t size)

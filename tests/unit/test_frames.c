@@ -205,8 +205,9 @@ static void questions(void **state)
 	assert_string_equal(owner_kind((owner_t)9), "unknown");
 }
 
-/* --- the random run
- * ---------------------------------------------------------------------------------------------- */
+/*
+ * The random run
+ */
 
 #define FRAMES 200
 #define NOBODY 0xFFFF

@@ -14,8 +14,9 @@
 #define LARGE	   (1ull << 7)
 #define FLAG_SHIFT 52
 
-/* --- a format and a page source
- * ------------------------------------------------------------------------------------ */
+/*
+ * A format and a page source
+ */
 
 static uint64_t test_leaf(hpa_t frame, uint32_t flags, unsigned level)
 {
@@ -301,8 +302,9 @@ static void the_walk_goes_in_order_and_stops(void **state)
 	assert_int_equal(visits.count, 2);
 }
 
-/* --- the random run
- * -------------------------------------------------------------------------------------------------- */
+/*
+ * The random run
+ */
 
 #define PAGES	 (512 * 6)
 #define UNMAPPED ~0ull
