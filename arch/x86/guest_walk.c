@@ -36,8 +36,7 @@ static enum status walk_legacy(const struct guest_paging *paging, uint64_t linea
 		const uint64_t high = (uint64_t)(upper & PSE36_HIGH_BITS) << PSE36_HIGH_SHIFT;
 
 		*leaf = (struct guest_leaf){
-			upper, upper, 0, high | (upper & LEGACY_LARGE_FRAME) | (linear & ~LEGACY_LARGE_FRAME),
-			LEGACY_TOP_SHIFT};
+			upper, 0, high | (upper & LEGACY_LARGE_FRAME) | (linear & ~LEGACY_LARGE_FRAME)};
 		return OK;
 	}
 	if (!read(context, gpa((upper & LEGACY_FRAME) + ((linear >> PAGE_SHIFT) & LEGACY_INDEX_MASK) * 4),
@@ -45,8 +44,7 @@ static enum status walk_legacy(const struct guest_paging *paging, uint64_t linea
 		return ERR_RANGE;
 	if (!(lower & ENTRY_PRESENT))
 		return ERR_NOT_FOUND;
-	*leaf = (struct guest_leaf){lower, upper & lower, 0,
-				    (lower & LEGACY_FRAME) | (linear & (PAGE_SIZE - 1)), PAGE_SHIFT};
+	*leaf = (struct guest_leaf){upper & lower, 0, (lower & LEGACY_FRAME) | (linear & (PAGE_SIZE - 1))};
 	return OK;
 }
 
@@ -82,9 +80,9 @@ enum status guest_translate(const struct guest_paging *paging, uint64_t linear, 
 		return OK;
 	}
 	if (paging->efer & EFER_LMA)
-		status = guest_walk(paging->cr3 & ENTRY_FRAME, LONG_TOP_SHIFT, linear, read, context, &leaf);
+		status = guest_walk(paging->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read, context, &leaf);
 	else if (paging->cr4 & CR4_PAE)
-		status = guest_walk(paging->cr3 & PAE_CR3_MASK, PAE_TOP_SHIFT, linear, read, context, &leaf);
+		status = guest_walk(paging->cr3 & PAE_CR3_MASK, PAE_LEVELS, linear, read, context, &leaf);
 	else
 		status = walk_legacy(paging, linear, read, context, &leaf);
 	if (status != OK)

@@ -22,48 +22,50 @@
 #define FAULT_RESERVED	 (1u << 3)
 #define FAULT_FETCH	 (1u << 4)
 
-#define LONG_TOP_SHIFT 39 /* PML4 */
-#define PAE_TOP_SHIFT  30 /* page directory pointers */
+#define LONG_LEVELS    4
+#define PAE_LEVELS     3
 #define LEVEL_BITS     9
+#define ENTRY_SHIFT    3      /* entries of 8 bytes */
+#define TABLE_OFFSET   0xFF8u /* of one in its table */
+#define PAE_TOP_OFFSET 0x18u  /* there are four page directory pointers */
 #define PAE_CR3_MASK   0xFFFFFFE0ull
 
 struct guest_leaf {
-	uint64_t entry;	  /* the last entry read */
 	uint64_t granted; /* AND of all entries: R/W and U/S */
 	uint64_t denied;  /* OR of all entries: NX */
 	uint64_t address;
-	unsigned level_shift;
 };
 
-/* PAE and 4-level tables: 8-byte entries. ERR_NOT_FOUND when an entry is not present; permissions are the
- * caller's to judge. */
-static inline __attribute__((always_inline)) enum status guest_walk(uint64_t table, unsigned shift,
+/*
+ * PAE and 4-level tables: 8-byte entries. ERR_NOT_FOUND when an entry is not present; permissions are the
+ * caller's to judge. `levels` is a constant, so that the loop is unrolled and its shifts are constants, too.
+ */
+static inline __attribute__((always_inline)) enum status guest_walk(uint64_t table, unsigned levels,
 								    uint64_t linear, guest_read_fn *read,
 								    void *context, struct guest_leaf *leaf)
 {
-	const bool pae = shift == PAE_TOP_SHIFT;
-	uint64_t index_mask =
-		pae ? 3 : (1u << LEVEL_BITS) - 1; /* four page directory pointers, else 512 entries */
-	uint64_t granted = ENTRY_WRITE | ENTRY_USER, denied = 0, entry;
+	const bool pae = levels == PAE_LEVELS;
+	uint64_t granted = ENTRY_WRITE | ENTRY_USER, denied = 0, entry = 0, offset;
+	unsigned level;
 
-	for (;;) {
-		if (unlikely(!read(context, gpa(table + ((linear >> shift) & index_mask) * 8), &entry, 8)))
+#pragma GCC unroll 4
+	for (level = levels; level > 0; level--) {
+		const uint64_t mask = pae && level == levels ? PAE_TOP_OFFSET : TABLE_OFFSET;
+		const unsigned shift = PAGE_SHIFT + LEVEL_BITS * (level - 1) - ENTRY_SHIFT;
+
+		if (unlikely(!read(context, gpa(table + (linear >> shift & mask)), &entry, sizeof(entry))))
 			return ERR_RANGE;
 		if (unlikely(!(entry & ENTRY_PRESENT)))
 			return ERR_NOT_FOUND;
-		if (!pae || shift != PAE_TOP_SHIFT) { /* page directory pointers of PAE carry no rights */
-			granted &= entry;
-			denied |= entry;
-			if (shift == PAGE_SHIFT || ((entry & ENTRY_LARGE) && shift != LONG_TOP_SHIFT))
-				break;
-		}
 		table = entry & ENTRY_FRAME;
-		index_mask = (1u << LEVEL_BITS) - 1;
-		shift -= LEVEL_BITS;
+		if (pae && level == levels)
+			continue; /* page directory pointers of PAE carry no rights */
+		granted &= entry;
+		denied |= entry;
+		if (level != LONG_LEVELS && level != 1 && (entry & ENTRY_LARGE))
+			break;
 	}
-	const uint64_t offset = (1ull << shift) - 1;
-
-	*leaf = (struct guest_leaf){entry, granted, denied,
-				    (entry & ENTRY_FRAME & ~offset) | (linear & offset), shift};
+	offset = (1ull << (PAGE_SHIFT + LEVEL_BITS * (level > 1 ? level - 1 : 0))) - 1;
+	*leaf = (struct guest_leaf){granted, denied, (table & ~offset) | (linear & offset)};
 	return OK;
 }

@@ -36,10 +36,11 @@ static ALWAYS_INLINE bool read_page(const struct partition *partition, gpa_t add
 {
 	const volatile uint64_t *from = (const volatile uint64_t *)(GUEST_WINDOW + address.value);
 
-	if (unlikely(address.value >= partition->memory_low))
+	if (unlikely(address.value >= partition->memory_low)) {
 		from = partition_memory(partition, address, words * sizeof(*to));
-	if (unlikely(!from))
-		return false;
+		if (!from)
+			return false;
+	}
 	for (unsigned i = 0; i < words; i++)
 		to[i] = from[i]; /* once: another vCPU may write it */
 	return true;
@@ -73,8 +74,7 @@ static ALWAYS_INLINE bool translate(struct vcpu *vcpu, const struct code_state *
 
 	if (unlikely(!at->long_mode))
 		return translate_legacy(vcpu, linear, address);
-	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_TOP_SHIFT, linear, read_table, vcpu->partition, &leaf) !=
-	    OK)
+	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read_table, vcpu->partition, &leaf) != OK)
 		return false;
 	*address = gpa(leaf.address);
 	return true;
@@ -243,7 +243,7 @@ static NEVER_INLINE bool store(struct vcpu *vcpu, const struct instruction *inst
 {
 	const uint64_t value = instruction->immediate ? instruction->value : read_register(vcpu, instruction);
 
-	return full_mmio_write(vcpu, address, instruction->size, value & size_mask(instruction->size));
+	return full_mmio_write(vcpu, address, instruction->size, value);
 }
 
 static NEVER_INLINE bool exchange(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)

@@ -18,7 +18,7 @@ void full_vcpu_reset(struct vcpu *vcpu);
 bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value);
 bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value);
 bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value);
-bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value);
+bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value); /* the lowest `size` bytes */
 static inline bool full_is_mmio(gpa_t address)
 {
 	return ALIGN_DOWN(address.value, PAGE_SIZE) == APIC_DEFAULT_BASE; /* one device so far */
