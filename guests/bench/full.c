@@ -17,7 +17,7 @@ bench_loop loop_self_ipi, loop_x2apic_self_ipi, loop_hlt_timer, loop_x2apic_hlt_
 void end_by_memory(void);
 void end_by_msr(void);
 
-const bool apic_prefer_x2apic = false; /* memory first, x2APIC afterwards */
+bool apic_prefer_x2apic = false; /* memory first, x2APIC afterwards */
 
 static void measure_hypercall(void)
 {

@@ -61,7 +61,7 @@ bool uart_has_fifo(void);
 #define ICR_SELF    0x40000u
 
 /* Whether a CPU that offers x2APIC is put into it at once; a program that measures both says false. */
-extern const bool apic_prefer_x2apic;
+extern bool apic_prefer_x2apic;
 bool apic_x2apic_offered(void);
 void apic_init(bool use_x2apic); /* this CPU's; CPU 0 keeps the 8259s through LINT0 */
 bool apic_is_x2apic(void);

@@ -40,7 +40,7 @@ static void (*ipi_handler)(void);
 static volatile bool alarm_rang;
 static bool tick_by_apic;
 
-__attribute__((weak)) const bool apic_prefer_x2apic = true;
+__attribute__((weak)) bool apic_prefer_x2apic = true; /* not const: gcc would take the weak value as final */
 
 static void on_pit(void)
 {
