@@ -510,18 +510,21 @@ static void adopt_vcpu(struct vcpu *vcpu)
 }
 
 /* The cost of a boot, told once for each partition. */
-static void report_first_start(const struct vcpu *vcpu)
+static void report_first_start(struct partition *partition)
 {
-	if (vcpu->shared->index == 0 && vcpu->partition->restarts == 0)
-		log_info("partition %s: first guest instruction after %llu TSC ticks in the hypervisor",
-			 partition_name(vcpu->partition), (unsigned long long)(rdtsc() - boot_tsc));
+	if (partition->started_before)
+		return;
+	partition->started_before = true;
+	log_info("partition %s: first guest instruction after %llu TSC ticks in the hypervisor",
+		 partition_name(partition), (unsigned long long)(rdtsc() - boot_tsc));
 }
 
 static void start_vcpu(struct vcpu *vcpu)
 {
 	uint32_t starting = VCPU_STARTING;
 
-	report_first_start(vcpu);
+	if (vcpu->shared->index == 0)
+		report_first_start(vcpu->partition);
 	reset_private_state(vcpu);
 	virt->vcpu_reset(vcpu, &vcpu->shared->start);
 	atomic_compare_exchange_strong(&vcpu->shared->state, &starting, VCPU_ON);

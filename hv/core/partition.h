@@ -58,6 +58,7 @@ struct partition {
 	uint32_t end;                    /* enum partition_end */
 	char end_reason[96];             /* one line, for list and summary */
 	uint32_t restarts;
+	bool started_before;
 	uint64_t start_tsc, end_tsc;
 	struct spinlock lifecycle_lock;
 

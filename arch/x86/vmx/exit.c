@@ -186,8 +186,8 @@ static enum exit_action memory(struct vcpu *vcpu, uint64_t *length)
 	if (delivering || walking) { /* not an operand of the instruction at RIP: only memory can serve it */
 		if (partition_contains(vcpu->partition, address, 1))
 			return EXIT_AGAIN;
-		return exit_fault(vcpu, "%s at %llx, outside its memory",
-				  walking ? "page tables" : "delivery of an interrupt or exception",
+		return exit_fault(vcpu, "%s memory it does not have, at GPA 0x%llx",
+				  walking ? "page tables in" : "delivery of an interrupt or exception needs",
 				  (unsigned long long)address.value);
 	}
 	action = exit_memory(vcpu, address, qualification & VIOLATION_WRITE, qualification & VIOLATION_FETCH,
