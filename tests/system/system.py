@@ -22,7 +22,7 @@ import emulator  # noqa: E402
 
 ERASE_LINE = re.compile(rb"\r\x1b\[K")
 ESCAPE = re.compile(rb"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
-UNFINISHED_ESCAPE = re.compile(rb"(\x1b(\[[0-9;?=]*|[()])?|\r)\Z")
+UNFINISHED_ESCAPE = re.compile(rb"(\r?\x1b(\[[0-9;?=]*|[()])?|\r)\Z")
 
 # A boot takes 10 to 15 s on an idle machine; the bound is there to end a hang, not to judge speed.
 BOOT_TIMEOUT = 180
@@ -151,6 +151,45 @@ class System:
                 self.serial.expect(b".+", timeout=0.3)
         except TIMEOUT:
             pass
+
+    def mark(self):
+        """This moment in the transcript, for wait_line() and lines()."""
+        self.drain()
+        return len(self.serial.transcript)
+
+    def read_more(self, deadline, pattern):
+        """Waits for anything at all; it then stands in the transcript."""
+        try:
+            self.serial.expect(b".+", timeout=max(0.1, deadline - time.monotonic()))
+        except (TIMEOUT, EOF) as error:
+            kind = "the line closed" if isinstance(error, EOF) else "too much time passed"
+            raise AssertionError(f"{self.platform}: {kind} without the line {pattern!r}; the end was:\n"
+                                 f"{self.transcript[-3000:]}") from None
+
+    def wait_line(self, pattern, since=0, timeout=LINE_TIMEOUT):
+        """The first whole line from `since` on that the regular expression matches from end to end; returns the match."""
+        wanted, deadline = re.compile(pattern), time.monotonic() + timeout
+        while True:
+            end = self.serial.transcript.rfind(b"\n") + 1
+            for line in self.serial.transcript[since:end].decode("utf-8", "replace").splitlines():
+                match = wanted.fullmatch(line)
+                if match:
+                    return match
+            since = max(since, end)
+            self.read_more(deadline, pattern)
+
+    def said(self, who, pattern, since=0, timeout=LINE_TIMEOUT):
+        """Waits for a line of one partition, or of the hypervisor (`bulkhead`)."""
+        return self.wait_line(rf"{who} *\| {pattern}", since, timeout)
+
+    def lines(self, since=0, who=None):
+        """The whole lines of the transcript from `since` on; with `who`: those of one source, without the prefix."""
+        end = self.serial.transcript.rfind(b"\n") + 1
+        lines = self.serial.transcript[since:end].decode("utf-8", "replace").splitlines()
+        if who is None:
+            return lines
+        prefix = re.compile(rf"{who} *\| (.*)")
+        return [match.group(1) for match in map(prefix.fullmatch, lines) if match]
 
     @property
     def transcript(self):
