@@ -56,7 +56,7 @@ struct partition {
 	_Atomic uint32_t state;          /* enum partition_state */
 	_Atomic uint32_t order;          /* enum partition_order being carried out */
 	uint32_t end;                    /* enum partition_end */
-	char end_reason[96];             /* one line, for list and summary */
+	char end_reason[128];            /* one line, for list and summary */
 	uint32_t restarts;
 	bool started_before;
 	uint64_t start_tsc, end_tsc;
