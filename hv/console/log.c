@@ -50,7 +50,8 @@ void log_line(enum log_level level, const char *text, ...)
 	if (level > log_threshold)
 		return;
 	length = format_stamp(line, sizeof(line));
-	length += format(line + length, sizeof(line) - length, "%s", level_word(level));
+	if (text[0] != ' ')
+		length += format(line + length, sizeof(line) - length, "%s", level_word(level));
 	va_start(arguments, text);
 	length += format_v(line + length, sizeof(line) - length, text, arguments);
 	va_end(arguments);
