@@ -1,18 +1,23 @@
 /*
- * One C function for each privileged instruction the hypervisor uses, and the two descriptor structures of a CPU.
+ * One C function for each privileged instruction the hypervisor uses, and the two descriptor structures of a
+ * CPU.
  */
 #pragma once
 
 #include "hv/lib/types.h"
 #include "arch/x86/registers.h"
 
-struct cpuid_result { uint32_t eax, ebx, ecx, edx; };
+struct cpuid_result {
+	uint32_t eax, ebx, ecx, edx;
+};
 
 static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_result r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
@@ -76,16 +81,16 @@ static inline void outl(uint16_t port, uint32_t value)
 	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
 }
 
-#define CONTROL_REGISTER(name)                                                                                         \
-	static inline uint64_t read_##name(void)                                                                       \
-	{                                                                                                              \
-		uint64_t value;                                                                                        \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(value));                                                 \
-		return value;                                                                                          \
-	}                                                                                                              \
-	static inline void write_##name(uint64_t value)                                                                \
-	{                                                                                                              \
-		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");                                        \
+#define CONTROL_REGISTER(name)                                                                               \
+	static inline uint64_t read_##name(void)                                                             \
+	{                                                                                                    \
+		uint64_t value;                                                                              \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value));                                       \
+		return value;                                                                                \
+	}                                                                                                    \
+	static inline void write_##name(uint64_t value)                                                      \
+	{                                                                                                    \
+		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");                              \
 	}
 CONTROL_REGISTER(cr0)
 CONTROL_REGISTER(cr2)
@@ -112,20 +117,34 @@ static inline void xsetbv(uint32_t index, uint64_t value)
 	__asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
-static inline void cpu_pause(void) { __asm__ volatile("pause"); }
-static inline void cpu_invlpg(const void *address) { __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory"); }
+static inline void cpu_pause(void)
+{
+	__asm__ volatile("pause");
+}
+static inline void cpu_invlpg(const void *address)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
 
 /* Lets pending interrupts in, then shuts them out again. */
-static inline void cpu_interrupt_window(void) { __asm__ volatile("sti; nop; cli" ::: "memory"); }
+static inline void cpu_interrupt_window(void)
+{
+	__asm__ volatile("sti; nop; cli" ::: "memory");
+}
 
 /* Sleeps until an interrupt; STI's shadow closes the gap, so none is missed. */
-static inline void cpu_wait_for_interrupt(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
+static inline void cpu_wait_for_interrupt(void)
+{
+	__asm__ volatile("sti; hlt; cli" ::: "memory");
+}
 
 /* Descriptors (SDM 3A 3.4.5, 8.7). The order of selectors is the same on every CPU. */
 #define SELECTOR_CODE 0x08
 #define SELECTOR_DATA 0x10
 #define SELECTOR_TSS  0x18
-struct gdt { uint64_t entry[5]; }; /* null, code, data, TSS low, TSS high */
+struct gdt {
+	uint64_t entry[5];
+}; /* null, code, data, TSS low, TSS high */
 struct tss {
 	uint32_t reserved0;
 	uint64_t rsp[3];

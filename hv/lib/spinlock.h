@@ -1,5 +1,6 @@
 /*
- * Ticket lock. The hypervisor never takes an interrupt while it holds one (IF = 0), so there is no irqsave variant.
+ * Ticket lock. The hypervisor never takes an interrupt while it holds one (IF = 0), so there is no irqsave
+ * variant.
  *
  * Lock order, outermost first; a CPU may only take a lock that stands below those it holds:
  *   partition.lifecycle_lock > partition.device_lock > frames lock > pool lock > console lock > log lock

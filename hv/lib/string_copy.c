@@ -1,6 +1,6 @@
 /*
- * string_copy() stands apart from string.c, so that host builds take it and keep the C library's, and the sanitizers'
- * checked, memory functions.
+ * string_copy() stands apart from string.c, so that host builds take it and keep the C library's, and the
+ * sanitizers' checked, memory functions.
  */
 #include "hv/lib/string.h"
 
