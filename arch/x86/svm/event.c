@@ -91,8 +91,6 @@ void svm_requeue_event(struct vmcb *vmcb)
 	uint32_t event = vmcb->control.exit_event;
 	uint32_t type = event & EVENT_TYPE, vector = event & EVENT_VECTOR;
 
-	if (!(event & EVENT_VALID))
-		return;
 	/* INT n, INT3 and INTO: RIP still points at the instruction, which will run again. */
 	if (type == EVENT_SOFTWARE ||
 	    (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)))

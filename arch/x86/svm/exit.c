@@ -50,23 +50,42 @@ static NORETURN COLD void leave(enum exit_class exit_class)
 	svm_leave();
 }
 
+/* Whatever somebody wants of this vCPU. */
+static COLD void serve(enum exit_class exit_class)
+{
+	svm_restore_host(this_vcpu);
+	if (!vcpu_service(this_vcpu))
+		leave(exit_class);
+}
+
+/* An interrupt for the guest is the frequent request, and needs nothing of the host's. True: it was that and
+ * no more. */
+static ALWAYS_INLINE bool only_interrupt(struct vcpu_shared *shared)
+{
+	uint32_t wanted = REQUEST_INTERRUPT;
+
+	return atomic_compare_exchange_strong(&shared->requests, &wanted, 0);
+}
+
 /*
  * The long way back into the guest. A request that comes after this look at them comes with an interrupt,
  * which ends the next run before its first instruction.
  */
-static NORETURN COLD void resume(enum exit_class exit_class)
+static NORETURN HOT void resume(enum exit_class exit_class)
 {
 	struct svm_vcpu *svm = svm_state(this_vcpu);
+	struct vcpu_shared *shared = this_vcpu->shared;
 
-	if (atomic_load_explicit(&this_vcpu->shared->requests, memory_order_relaxed)) {
-		svm_restore_host(this_vcpu);
-		if (!vcpu_service(this_vcpu))
-			leave(exit_class);
+	if (atomic_load_explicit(&shared->requests, memory_order_relaxed)) {
+		if (only_interrupt(shared))
+			vcpu_offer_interrupt(this_vcpu);
+		else
+			serve(exit_class);
 	}
 	if (!svm->guest_loaded)
 		svm_load_guest(svm);
-	account(this_vcpu->shared, exit_class);
 	svm->vmcb->save.rax = this_vcpu->regs.rax;
+	account(shared, exit_class);
 	svm_resume(svm->vmcb_address.value);
 }
 
@@ -131,23 +150,43 @@ static ALWAYS_INLINE void move_on(struct vmcb *vmcb, uint64_t to)
 	vmcb->control.interrupt_shadow = 0;
 }
 
-/* With RIP still at the instruction: does what a neutral exit has answered. */
-static NORETURN COLD void act(enum exit_class exit_class, enum exit_action action, uint64_t next)
+static NORETURN COLD void trap_and_resume(enum exit_class exit_class)
+{
+	svm_trap_after_instruction(this_vcpu);
+	resume(exit_class);
+}
+
+static NORETURN COLD void act_rarely(enum exit_class exit_class, enum exit_action action, uint64_t next)
 {
 	struct vmcb *vmcb = svm_vmcb(this_vcpu);
 
-	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT) {
+	switch (action) {
+	case EXIT_GP: svm_inject_exception(this_vcpu, VECTOR_GP, true, 0); break;
+	case EXIT_UD: svm_inject_exception(this_vcpu, VECTOR_UD, false, 0); break;
+	case EXIT_LEAVE_NEXT:
 		move_on(vmcb, next);
 		if (vmcb->save.rflags & RFLAGS_TF)
 			svm_trap_after_instruction(this_vcpu);
-	}
-	if (action == EXIT_GP)
-		svm_inject_exception(this_vcpu, VECTOR_GP, true, 0);
-	if (action == EXIT_UD)
-		svm_inject_exception(this_vcpu, VECTOR_UD, false, 0);
-	if (action == EXIT_LEAVE || action == EXIT_LEAVE_NEXT)
 		leave(exit_class);
+	case EXIT_LEAVE: leave(exit_class);
+	default: break;
+	}
 	resume(exit_class);
+}
+
+/* With RIP still at the instruction: does what a neutral exit has answered. */
+static NORETURN ALWAYS_INLINE void act(struct vmcb *vmcb, enum exit_class exit_class, enum exit_action action,
+				       uint64_t next)
+{
+	if (likely(action == EXIT_NEXT)) {
+		move_on(vmcb, next);
+		if (unlikely(vmcb->save.rflags & RFLAGS_TF))
+			trap_and_resume(exit_class);
+		resume(exit_class);
+	}
+	if (likely(action == EXIT_AGAIN))
+		resume(exit_class);
+	act_rarely(exit_class, action, next);
 }
 
 /* The same, when RIP has moved on already. */
@@ -157,7 +196,7 @@ static NORETURN COLD void act_after(enum exit_class exit_class, enum exit_action
 	uint64_t next = vmcb->save.rip;
 
 	vmcb->save.rip = this_vcpu->trace[(this_vcpu->trace_count - 1) % VCPU_TRACE].rip;
-	act(exit_class, action, next);
+	act(vmcb, exit_class, action, next);
 }
 
 /* Behind a short exit; RIP has moved on. */
@@ -191,7 +230,7 @@ static ALWAYS_INLINE uint64_t exit_on_cpuid(struct vmcb *vmcb)
 static NORETURN COLD void refuse_hypercall(struct vmcb *vmcb)
 {
 	(void)note(vmcb, EXIT_HYPERCALL, VMEXIT_VMMCALL);
-	act(EXIT_HYPERCALL, EXIT_UD, 0);
+	act(vmcb, EXIT_HYPERCALL, EXIT_UD, 0);
 }
 
 static ALWAYS_INLINE uint64_t exit_on_hypercall(struct vmcb *vmcb)
@@ -223,7 +262,7 @@ static HOT uint64_t exit_on_msr_read(struct vmcb *vmcb)
 static NORETURN COLD void exit_on_string(struct vmcb *vmcb)
 {
 	(void)note(vmcb, EXIT_IO, VMEXIT_IO);
-	act(EXIT_IO, svm_port_string(this_vcpu, (uint32_t)vmcb->control.exit_info_1),
+	act(vmcb, EXIT_IO, svm_port_string(this_vcpu, (uint32_t)vmcb->control.exit_info_1),
 	    vmcb->control.exit_info_2);
 }
 
@@ -244,19 +283,42 @@ static HOT uint64_t exit_on_port(struct vmcb *vmcb)
 	return finish(EXIT_IO, action);
 }
 
-static NORETURN COLD void exit_on_other(struct vmcb *vmcb, uint32_t code)
+/*
+ * Memory that is not there. An event whose delivery needed it, the guest's page tables and a malformed entry
+ * are no access by the instruction at RIP: there is nothing to emulate.
+ */
+static NORETURN HOT void exit_on_memory(struct vmcb *vmcb)
 {
-	enum exit_class exit_class = svm_exit_class(code);
+	uint64_t information = vmcb->control.exit_info_1;
+	enum exit_action action;
+	unsigned length = 0;
+
+	(void)note(vmcb, EXIT_MEMORY, VMEXIT_NPF);
+	if (unlikely((information & (NPF_TABLE_WALK | NPF_RESERVED)) ||
+		     (vmcb->control.exit_event & EVENT_VALID)))
+		action = svm_memory_fault(this_vcpu);
+	else
+		action = exit_memory(this_vcpu, gpa(vmcb->control.exit_info_2), information & NPF_WRITE,
+				     information & NPF_FETCH, &length);
+	act(vmcb, EXIT_MEMORY, action, vmcb->save.rip + length);
+}
+
+/* All others. The VMCB is what the CPU has just written, so it need not read again what nobody touches. */
+static NORETURN HOT void exit_on_other(struct vmcb *vmcb, uint32_t code)
+{
+	const struct exit_row *row = svm_exit_row(code);
 	enum exit_action action;
 	uint64_t next = 0;
 
-	/* The VMCB is what the CPU has just written, so it need not be read again where nobody touches it. */
 	vmcb->control.tlb_control = TLB_KEEP;
 	vmcb->control.clean = CLEAN_ALL;
-	(void)note(vmcb, exit_class, code);
-	this_vcpu->exit_class = exit_class;
-	action = svm_slow_exit(this_vcpu, &next);
-	act(exit_class, action, next);
+	(void)note(vmcb, row->exit_class, code);
+	this_vcpu->exit_class = row->exit_class;
+	svm_note_shadow(svm_state(this_vcpu));
+	if (unlikely(vmcb->control.exit_event & EVENT_VALID))
+		svm_requeue_event(vmcb);
+	action = row->handler(this_vcpu, &next);
+	act(vmcb, row->exit_class, action, next);
 }
 
 __attribute__((hot)) uint64_t svm_exit(void)
@@ -274,5 +336,7 @@ __attribute__((hot)) uint64_t svm_exit(void)
 		return exit_on_port(vmcb);
 	if (code == VMEXIT_MSR)
 		return vmcb->control.exit_info_1 ? exit_on_msr_write(vmcb) : exit_on_msr_read(vmcb);
+	if (code == VMEXIT_NPF)
+		exit_on_memory(vmcb);
 	exit_on_other(vmcb, code);
 }

@@ -5,8 +5,6 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/svm/svm.h"
 
-typedef enum exit_action exit_handler(struct vcpu *vcpu, uint64_t *next);
-
 /*
  * Host events
  */
@@ -157,26 +155,17 @@ static enum exit_action on_rdpmc(struct vcpu *vcpu, uint64_t *next)
  * Memory
  */
 
-static enum exit_action on_nested_page_fault(struct vcpu *vcpu, uint64_t *next)
+enum exit_action svm_memory_fault(struct vcpu *vcpu)
 {
-	const struct vmcb *vmcb = svm_vmcb(vcpu);
-	uint64_t information = vmcb->control.exit_info_1, address = vmcb->control.exit_info_2;
-	enum exit_action action;
-	unsigned length = 0;
+	const struct vmcb_control *control = &svm_vmcb(vcpu)->control;
+	unsigned long long address = control->exit_info_2;
 
-	/* Neither is an access by the instruction at RIP, so there is nothing to emulate. */
-	if (vmcb->control.exit_event & EVENT_VALID)
+	if (control->exit_event & EVENT_VALID)
 		return exit_fault(vcpu, "delivery of vector %u needs memory it does not have, at GPA 0x%llx",
-				  vmcb->control.exit_event & EVENT_VECTOR, (unsigned long long)address);
-	if (information & NPF_TABLE_WALK)
-		return exit_fault(vcpu, "page tables in memory it does not have, at GPA 0x%llx",
-				  (unsigned long long)address);
-	if (information & NPF_RESERVED)
-		return exit_fault(vcpu, "a nested page table entry for GPA 0x%llx is malformed",
-				  (unsigned long long)address);
-	action = exit_memory(vcpu, gpa(address), information & NPF_WRITE, information & NPF_FETCH, &length);
-	*next = vmcb->save.rip + length;
-	return action;
+				  control->exit_event & EVENT_VECTOR, address);
+	if (control->exit_info_1 & NPF_TABLE_WALK)
+		return exit_fault(vcpu, "page tables in memory it does not have, at GPA 0x%llx", address);
+	return exit_fault(vcpu, "a nested page table entry for GPA 0x%llx is malformed", address);
 }
 
 /*
@@ -208,10 +197,7 @@ static enum exit_action on_unknown(struct vcpu *vcpu, uint64_t *next)
 			  (unsigned long long)svm_vmcb(vcpu)->control.exit_code);
 }
 
-static const struct exit_row {
-	uint8_t exit_class;
-	exit_handler *handler;
-} exit_rows[] = {
+static const struct exit_row exit_rows[] = {
 	[VMEXIT_CR8_READ] = {EXIT_CONTROL_REGISTER, on_cr8},
 	[VMEXIT_CR8_WRITE] = {EXIT_CONTROL_REGISTER, on_cr8},
 	[VMEXIT_DB] = {EXIT_EXCEPTION, on_debug_exception},
@@ -242,35 +228,14 @@ static const struct exit_row {
 	[VMEXIT_RDPRU] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_MCOMMIT] = {EXIT_UNDEFINED, on_undefined},
 };
-static const struct exit_row memory_row = {EXIT_MEMORY, on_nested_page_fault};
 static const struct exit_row invalid_row = {EXIT_OTHER, on_invalid};
 static const struct exit_row unknown_row = {EXIT_OTHER, on_unknown};
 
-static const struct exit_row *find_row(uint32_t code)
+const struct exit_row *svm_exit_row(uint32_t code)
 {
 	if (code < ARRAY_SIZE(exit_rows) && exit_rows[code].handler)
 		return &exit_rows[code];
-	if (code == VMEXIT_NPF)
-		return &memory_row;
 	return code == VMEXIT_INVALID ? &invalid_row : &unknown_row;
-}
-
-enum exit_class svm_exit_class(uint32_t code)
-{
-	return find_row(code)->exit_class;
-}
-
-enum exit_action svm_slow_exit(struct vcpu *vcpu, uint64_t *next)
-{
-	struct svm_vcpu *svm = svm_state(vcpu);
-	struct vmcb *vmcb = svm->vmcb;
-
-	if (vmcb->control.interrupt_shadow & SHADOW_ACTIVE)
-		svm->shadow_rip = vmcb->save.rip;
-	else if (svm->shadow_rip != vmcb->save.rip)
-		svm->shadow_rip = NEVER_A_RIP;
-	svm_requeue_event(vmcb);
-	return find_row((uint32_t)vmcb->control.exit_code)->handler(vcpu, next);
 }
 
 /*

@@ -65,6 +65,17 @@ static inline void vmcb_touch(struct vmcb *vmcb)
 	vmcb->control.clean = CLEAN_NONE;
 }
 
+/* Remembers which instruction an interrupt shadow covers, for CPUs that do not (event.c). */
+static inline void svm_note_shadow(struct svm_vcpu *svm)
+{
+	const struct vmcb *vmcb = svm->vmcb;
+
+	if (vmcb->control.interrupt_shadow & SHADOW_ACTIVE)
+		svm->shadow_rip = vmcb->save.rip;
+	else if (svm->shadow_rip != vmcb->save.rip)
+		svm->shadow_rip = NEVER_A_RIP;
+}
+
 /* svm.c */
 enum status svm_probe(struct virt_features *features, char message[VIRT_MESSAGE]) MUST_CHECK;
 enum status svm_cpu_enable(char message[VIRT_MESSAGE]) MUST_CHECK;
@@ -88,7 +99,7 @@ void svm_inject_interrupt(struct vcpu *vcpu, uint8_t vector);
 void svm_inject_nmi(struct vcpu *vcpu);
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error);
 void svm_interrupt_window(struct vcpu *vcpu, bool open);
-/* An exit cut the delivery of an event short: deliver it anew at the next entry. */
+/* The exit cut the delivery of an event short (exit_event is valid): deliver it anew at the next entry. */
 void svm_requeue_event(struct vmcb *vmcb);
 /* The guest runs one instruction, and comes back. */
 void svm_step(struct vcpu *vcpu, enum step why);
@@ -108,9 +119,14 @@ uint64_t svm_exit(void);
 /* RIP behind the trapped instruction; 0: it could not be found, the partition has been faulted. */
 uint64_t svm_next_rip(enum remembered which);
 
-/* slow.c: every exit that is not short. `next` is set where the answer moves RIP. */
-enum exit_action svm_slow_exit(struct vcpu *vcpu, uint64_t *next);
-enum exit_class svm_exit_class(uint32_t code);
+/* slow.c: every exit that is neither short nor frequent. A handler sets `next` where its answer moves RIP. */
+typedef enum exit_action exit_handler(struct vcpu *vcpu, uint64_t *next);
+struct exit_row {
+	uint8_t exit_class;
+	exit_handler *handler;
+};
+const struct exit_row *svm_exit_row(uint32_t code);
+enum exit_action svm_memory_fault(struct vcpu *vcpu);
 enum exit_action svm_msr_read(struct vcpu *vcpu);
 enum exit_action svm_msr_write(struct vcpu *vcpu);
 enum exit_action svm_port_string(struct vcpu *vcpu, uint32_t information);
