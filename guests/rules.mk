@@ -34,6 +34,9 @@ $(GUESTS)/%.asm.o: guests/%.asm guests/rules.mk
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -w+all -Werror -MD $(@:.o=.d) -MP $< -o $@
 
+# NASM's -MD does not name what is included from the source's own folder.
+$(patsubst guests/%.asm,$(GUESTS)/%.asm.o,$(wildcard guests/bench/*.asm)): guests/bench/loops.inc
+
 $(GUESTS)/libbulkhead.a: $(call guest_objects,lib) $(GUEST_COMMON)
 	rm -f $@
 	$(AR) rcsD $@ $^
