@@ -231,23 +231,22 @@ static void report_segments(struct vcpu *vcpu)
 /* Newest first, a run of the same exit at the same place told once. */
 static void report_trace(struct vcpu *vcpu)
 {
-	uint64_t entries = MIN(vcpu->trace_count, VCPU_TRACE);
+	for (unsigned i = 0; i < VCPU_TRACE;) {
+		const struct trace_entry *entry = vcpu_past_exit(vcpu, i);
+		unsigned run = 1;
 
-	for (uint64_t i = 0; i < entries;) {
-		const struct trace_entry *entry = &vcpu->trace[(vcpu->trace_count - 1 - i) % VCPU_TRACE];
-		uint64_t run = 1;
-
-		while (i + run < entries) {
-			const struct trace_entry *next =
-				&vcpu->trace[(vcpu->trace_count - 1 - i - run) % VCPU_TRACE];
+		if (entry->reason == 0)
+			return;
+		while (i + run < VCPU_TRACE) {
+			const struct trace_entry *next = vcpu_past_exit(vcpu, i + run);
 
 			if (next->rip != entry->rip || next->reason != entry->reason)
 				break;
 			run++;
 		}
-		log_error("  exit -%llu: %s (reason 0x%llx) at %llx, %llu time%s", (unsigned long long)i,
+		log_error("  exit -%u: %s (reason 0x%llx) at %llx, %u time%s", i,
 			  exit_class_name((unsigned)(entry->reason & 0xFF)), (unsigned long long)(entry->reason >> 8),
-			  (unsigned long long)entry->rip, (unsigned long long)run, run == 1 ? "" : "s");
+			  (unsigned long long)entry->rip, run, run == 1 ? "" : "s");
 		i += run;
 	}
 }

@@ -113,7 +113,7 @@ static void reset_private_state(struct vcpu *vcpu)
 		atomic_store(&shared->interrupts[i], 0);
 	atomic_store(&shared->events, 0);
 	atomic_store(&shared->halted, 0);
-	vcpu->trace_count = 0;
+	memset(vcpu->trace, 0, sizeof(vcpu->trace));
 	if (vcpu->lapic)
 		full_vcpu_reset(vcpu);
 	else

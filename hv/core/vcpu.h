@@ -115,8 +115,9 @@ enum timer_kind {
 #define VCPU_TRACE 16
 struct trace_entry {
 	uint64_t rip;
-	uint64_t reason; /* enum exit_class | hardware reason << 8 */
+	uint64_t reason; /* enum exit_class | hardware reason << 8; 0: no exit yet */
 };
+_Static_assert(VCPU_TRACE * sizeof(struct trace_entry) == UINT8_MAX + 1, "a byte wraps where the trace does");
 
 struct vcpu {
 	union guest_registers regs;       /* first: the exit stub pushes them here */
@@ -146,7 +147,7 @@ struct vcpu {
 
 	struct decoded decoded[DECODED_SLOTS]; /* hv/core/exit_memory.c */
 
-	uint64_t trace_count;
+	uint8_t trace_next;               /* offset of the oldest entry, in bytes: the next to be written */
 	struct trace_entry trace[VCPU_TRACE];
 
 	/* A back end's own: struct vmx_vcpu or struct svm_vcpu, whose start the back end checks against the size. */
@@ -155,6 +156,24 @@ struct vcpu {
 
 /* The vCPU of the CPU this runs on (constant address); its partition is NULL on a CPU without one. */
 extern struct vcpu this_vcpu[1];
+
+static inline void vcpu_note_exit(struct vcpu *vcpu, uint64_t rip, uint64_t reason)
+{
+	uint8_t offset = vcpu->trace_next;
+	struct trace_entry *entry = (struct trace_entry *)((uint8_t *)vcpu->trace + offset);
+
+	vcpu->trace_next = (uint8_t)(offset + sizeof(*entry));
+	entry->rip = rip;
+	entry->reason = reason;
+}
+
+/* The last exit (age 0) or one before it, below VCPU_TRACE. */
+static inline const struct trace_entry *vcpu_past_exit(const struct vcpu *vcpu, unsigned age)
+{
+	uint8_t offset = (uint8_t)(vcpu->trace_next - (age + 1) * sizeof(struct trace_entry));
+
+	return (const struct trace_entry *)((const uint8_t *)vcpu->trace + offset);
+}
 
 /* Sets request bits and makes the vCPU's CPU look at them at once (an IPI unless it is this one). Any CPU. */
 void vcpu_request(struct vcpu_shared *target, uint32_t requests);

@@ -36,11 +36,9 @@ static ALWAYS_INLINE void account(struct vcpu_shared *shared, enum exit_class ex
 
 static ALWAYS_INLINE uint64_t note(const struct vmcb *vmcb, enum exit_class exit_class, uint64_t code)
 {
-	struct trace_entry *entry = &this_vcpu->trace[this_vcpu->trace_count++ % VCPU_TRACE];
 	uint64_t rip = vmcb->save.rip;
 
-	entry->rip = rip;
-	entry->reason = exit_class | code << 8;
+	vcpu_note_exit(this_vcpu, rip, exit_class | code << 8);
 	return rip;
 }
 
@@ -195,7 +193,7 @@ static NORETURN COLD void act_after(enum exit_class exit_class, enum exit_action
 	struct vmcb *vmcb = svm_vmcb(this_vcpu);
 	uint64_t next = vmcb->save.rip;
 
-	vmcb->save.rip = this_vcpu->trace[(this_vcpu->trace_count - 1) % VCPU_TRACE].rip;
+	vmcb->save.rip = vcpu_past_exit(this_vcpu, 0)->rip;
 	act(vmcb, exit_class, action, next);
 }
 
