@@ -15,11 +15,7 @@
 #define COLD	      __attribute__((cold, noinline))
 #define HOT	      __attribute__((noinline)) /* by itself, so that each exit saves only the registers it needs */
 
-/* Opcodes behind any prefixes (APM 3). */
-static const struct opcode {
-	uint8_t size;
-	uint8_t bytes[3];
-} opcodes[LENGTHS] = {
+static const struct opcode opcodes[LENGTHS] = {
 	[LENGTH_CPUID] = {2, {0x0F, 0xA2}}, [LENGTH_VMMCALL] = {3, {0x0F, 0x01, 0xD9}},
 	[LENGTH_RDMSR] = {2, {0x0F, 0x32}}, [LENGTH_WRMSR] = {2, {0x0F, 0x30}},
 	[LENGTH_HLT] = {1, {0xF4}},

@@ -87,8 +87,10 @@ static enum exit_action on_cr8(struct vcpu *vcpu, uint64_t *next)
  * Instructions
  */
 
-/* RIP behind the instruction, whose opcode is given; false: the partition has been faulted. */
-static bool find_next_rip(struct vcpu *vcpu, const uint8_t *opcode, unsigned size, uint64_t *next)
+/* RIP behind the instruction; its opcode is the one or the other. False: neither, the partition has been
+ * faulted. */
+static bool find_next_rip(struct vcpu *vcpu, const struct opcode *one, const struct opcode *other,
+			  uint64_t *next)
 {
 	const struct svm_vcpu *svm = svm_state(vcpu);
 	unsigned length;
@@ -96,7 +98,9 @@ static bool find_next_rip(struct vcpu *vcpu, const uint8_t *opcode, unsigned siz
 	*next = svm->vmcb->control.next_rip;
 	if (svm->next_rip)
 		return true;
-	length = exit_instruction_length(vcpu, opcode, size);
+	length = exit_instruction_length(vcpu, one->bytes, one->size);
+	if (!length)
+		length = exit_instruction_length(vcpu, other->bytes, other->size);
 	if (!length)
 		(void)exit_fault(vcpu, "the instruction at RIP is not the one that trapped");
 	*next = svm->vmcb->save.rip + length;
@@ -115,26 +119,22 @@ static enum exit_action on_hlt(struct vcpu *vcpu, uint64_t *next)
 
 static enum exit_action on_xsetbv(struct vcpu *vcpu, uint64_t *next)
 {
-	static const uint8_t opcode[] = {0x0F, 0x01, 0xD1};
+	static const struct opcode xsetbv = {3, {0x0F, 0x01, 0xD1}};
 
 	if (svm_vmcb(vcpu)->save.cpl != 0)
 		return EXIT_GP;
-	return find_next_rip(vcpu, opcode, sizeof(opcode), next) ? exit_xsetbv(vcpu) : EXIT_LEAVE;
+	return find_next_rip(vcpu, &xsetbv, &xsetbv, next) ? exit_xsetbv(vcpu) : EXIT_LEAVE;
 }
 
-/* Caches are coherent and no device goes past them: nothing to write back, and nothing may be lost. */
-static enum exit_action on_invd(struct vcpu *vcpu, uint64_t *next)
+/*
+ * INVD and WBINVD. Caches are coherent and no device goes past them: nothing to write back, and nothing may
+ * be lost. QEMU TCG reports both as WBINVD.
+ */
+static enum exit_action on_cache_flush(struct vcpu *vcpu, uint64_t *next)
 {
-	static const uint8_t opcode[] = {0x0F, 0x08};
+	static const struct opcode invd = {2, {0x0F, 0x08}}, wbinvd = {2, {0x0F, 0x09}};
 
-	return find_next_rip(vcpu, opcode, sizeof(opcode), next) ? EXIT_NEXT : EXIT_LEAVE;
-}
-
-static enum exit_action on_wbinvd(struct vcpu *vcpu, uint64_t *next)
-{
-	static const uint8_t opcode[] = {0x0F, 0x09};
-
-	return find_next_rip(vcpu, opcode, sizeof(opcode), next) ? EXIT_NEXT : EXIT_LEAVE;
+	return find_next_rip(vcpu, &wbinvd, &invd, next) ? EXIT_NEXT : EXIT_LEAVE;
 }
 
 /* What CPUID does not offer: SVM itself, MONITOR and MWAIT, RDPRU, MCOMMIT. */
@@ -209,7 +209,7 @@ static const struct exit_row exit_rows[] = {
 	[VMEXIT_VINTR] = {EXIT_WINDOW, on_window},
 	[VMEXIT_RDPMC] = {EXIT_OTHER, on_rdpmc},
 	[VMEXIT_IRET] = {EXIT_OTHER, on_iret},
-	[VMEXIT_INVD] = {EXIT_OTHER, on_invd},
+	[VMEXIT_INVD] = {EXIT_OTHER, on_cache_flush},
 	[VMEXIT_HLT] = {EXIT_HLT, on_hlt},
 	[VMEXIT_INVLPGA] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_FERR_FREEZE] = {EXIT_OTHER, on_ferr_freeze},
@@ -220,7 +220,7 @@ static const struct exit_row exit_rows[] = {
 	[VMEXIT_STGI] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_CLGI] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_SKINIT] = {EXIT_UNDEFINED, on_undefined},
-	[VMEXIT_WBINVD] = {EXIT_OTHER, on_wbinvd},
+	[VMEXIT_WBINVD] = {EXIT_OTHER, on_cache_flush},
 	[VMEXIT_MONITOR] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_MWAIT] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_MWAIT_ARMED] = {EXIT_UNDEFINED, on_undefined},

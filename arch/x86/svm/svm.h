@@ -14,6 +14,12 @@
 #include "hv/core/exit.h"
 #include "hv/core/virt.h"
 
+/* Of an instruction, behind any prefixes (APM 3). */
+struct opcode {
+	uint8_t size;
+	uint8_t bytes[3];
+};
+
 /* Instructions that trap often enough for their length to be remembered, where the CPU does not tell it. */
 enum remembered { LENGTH_CPUID, LENGTH_VMMCALL, LENGTH_RDMSR, LENGTH_WRMSR, LENGTH_HLT, LENGTHS };
 
