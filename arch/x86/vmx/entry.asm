@@ -1,26 +1,36 @@
-; The way into the guest and out of it. HOST_RSP is the end of the vCPU's register block, so an exit saves the registers by
-; pushing them in reverse, and the stack pointer ends at the block's start; an entry pops them again. RSP's slot is a
-; placeholder: the VMCS holds the guest's. No interrupt comes while the stack is there (IF = 0 after an exit), and NMI and
-; machine check have stacks of their own.
+; The way into the guest and out of it. HOST_RSP is the end of the vCPU's register block, so an exit saves most registers by
+; pushing them in reverse; an entry pops them again. The four below RSP's slot, which the VMCS makes useless, are moved.
+; No interrupt comes while the stack is there (IF = 0 after an exit), and NMI and machine check have stacks of their own.
 
 extern this_vcpu            ; struct vcpu of this CPU, at a constant address: regs come first
-extern vmx_handle_exit
+extern vmx_exit_handlers    ; by reason
+extern vmx_handle_rare
 extern vmx_entry_refused
 global vmx_enter
+global vmx_resume
 global vmx_leave
 global vmx_exit_stub
 
-RUN_STACK equ 128           ; offset of vcpu.run_stack, checked in vmcs.c
+; Offsets into struct vcpu, checked in vmcs.c.
+RAX_SLOT  equ 0
+RCX_SLOT  equ 8
+RDX_SLOT  equ 16
+RBX_SLOT  equ 24
+RBP_SLOT  equ 40
+RUN_STACK equ 128
+EXIT_TSC  equ 136
+
+VMEXIT_REASONS   equ 65     ; checked in exit.c
+VMCS_EXIT_REASON equ 0x4402
 
 section .text
 
 %macro LOAD_GUEST 0
-	lea	rsp, [rel this_vcpu]
-	pop	rax
-	pop	rcx
-	pop	rdx
-	pop	rbx
-	pop	rbp             ; placeholder
+	mov	rax, [rel this_vcpu + RAX_SLOT]
+	mov	rcx, [rel this_vcpu + RCX_SLOT]
+	mov	rdx, [rel this_vcpu + RDX_SLOT]
+	mov	rbx, [rel this_vcpu + RBX_SLOT]
+	lea	rsp, [rel this_vcpu + RBP_SLOT]
 	pop	rbp
 	pop	rsi
 	pop	rdi
@@ -42,15 +52,36 @@ vmx_enter:
 	push	r13
 	push	r14
 	push	r15
-	sub	rsp, 8
-	mov	[rel this_vcpu + RUN_STACK], rsp
+	mov	[rel this_vcpu + RUN_STACK], rsp ; aligned as a function called from here would find it
 	test	dil, dil
-	jnz	resume
+	jnz	vmx_resume
 	LOAD_GUEST
 	vmlaunch
 	jmp	refused
 
-; HOST_RIP. Registers are cleared, so that no value of the guest's is there to be used by mispredicted code.
+; void vmx_resume(void)
+vmx_resume:
+	LOAD_GUEST
+	vmresume
+refused:                        ; behind it only if nothing was entered: CF says that there is no current VMCS
+	setc	dil
+	mov	rsp, [rel this_vcpu + RUN_STACK]
+	sub	rsp, 8
+	call	vmx_entry_refused
+
+; void vmx_leave(void)
+vmx_leave:
+	mov	rsp, [rel this_vcpu + RUN_STACK]
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	rbp
+	pop	rbx
+	ret
+
+; HOST_RIP. Every register gets a value of ours, so that none of the guest's is there to be used by mispredicted code; RBP = 0
+; ends backtraces.
 vmx_exit_stub:
 	push	r15
 	push	r14
@@ -63,16 +94,18 @@ vmx_exit_stub:
 	push	rdi
 	push	rsi
 	push	rbp
-	push	rax             ; placeholder
-	push	rbx
-	push	rdx
-	push	rcx
-	push	rax
+	mov	[rel this_vcpu + RBX_SLOT], rbx
+	mov	[rel this_vcpu + RDX_SLOT], rdx
+	mov	[rel this_vcpu + RCX_SLOT], rcx
+	mov	[rel this_vcpu + RAX_SLOT], rax
 	mov	rsp, [rel this_vcpu + RUN_STACK]
+	rdtsc
+	mov	[rel this_vcpu + EXIT_TSC], eax
+	mov	ecx, VMCS_EXIT_REASON
+	vmread	rsi, rcx
+	lea	rdi, [rel this_vcpu]
 	xor	ebx, ebx
 	xor	ebp, ebp
-	xor	esi, esi
-	xor	edi, edi
 	xor	r8d, r8d
 	xor	r9d, r9d
 	xor	r10d, r10d
@@ -81,24 +114,6 @@ vmx_exit_stub:
 	xor	r13d, r13d
 	xor	r14d, r14d
 	xor	r15d, r15d
-	call	vmx_handle_exit
-
-resume:
-	LOAD_GUEST
-	vmresume
-refused:                        ; behind it only if nothing was entered: CF says that there is no current VMCS
-	setc	dil
-	mov	rsp, [rel this_vcpu + RUN_STACK]
-	call	vmx_entry_refused
-
-; void vmx_leave(void)
-vmx_leave:
-	mov	rsp, [rel this_vcpu + RUN_STACK]
-	add	rsp, 8
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
-	ret
+	cmp	esi, VMEXIT_REASONS
+	jae	vmx_handle_rare
+	jmp	[vmx_exit_handlers + rsi * 8]

@@ -224,7 +224,8 @@ void vmx_get_code(struct vcpu *vcpu, struct code_state *code)
 	code->base = vmread(vmcs_segment_field(VMCS_GUEST_ES_BASE, SEGMENT_CS));
 	code->long_mode = efer & EFER_LMA;
 	code->code = (uint8_t)code_size_of(
-		efer, descriptor_access((uint32_t)vmread(vmcs_segment_field(VMCS_GUEST_ES_ACCESS, SEGMENT_CS))));
+		efer,
+		descriptor_access((uint32_t)vmread(vmcs_segment_field(VMCS_GUEST_ES_ACCESS, SEGMENT_CS))));
 }
 
 void vmx_get_segment(struct vcpu *vcpu, enum segment_index which, struct segment *segment)

@@ -33,7 +33,8 @@
  */
 #define INTERCEPTED_EXCEPTIONS (1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC)
 
-_Static_assert(offsetof(struct vcpu, regs) == 0 && offsetof(struct vcpu, run_stack) == 128,
+_Static_assert(offsetof(struct vcpu, regs) == 0 && offsetof(struct vcpu, run_stack) == 128 &&
+		       offsetof(struct vcpu, exit_tsc) == 136,
 	       "entry.asm counts on it");
 
 static void set(enum vmcs_field field, uint64_t value)

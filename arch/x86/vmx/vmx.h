@@ -391,12 +391,22 @@ bool vmx_requeue_event(struct vcpu *vcpu, bool nmi_unblocked);
 /* Before an entry at an instruction that was not completed: makes the pending single step what it was. */
 void vmx_settle_single_step(void);
 
-/* exit.c, and entry.asm that calls it. */
-void vmx_handle_exit(void); /* after every exit; returns to go on with the guest, or calls vmx_leave() */
+/*
+ * exit.c, and entry.asm that jumps to it: one handler a reason. None returns: each ends in vmx_resume() or
+ * vmx_leave().
+ */
+typedef void vmx_exit_handler(struct vcpu *vcpu);
+extern vmx_exit_handler *const vmx_exit_handlers[];
+NORETURN void vmx_handle_rare(struct vcpu *vcpu);
+void vmx_enter(bool launched);	/* runs the guest until it has to be left */
+NORETURN void vmx_resume(void); /* from a handler: back into the guest */
+NORETURN void vmx_leave(void);	/* from a handler: vmx_enter() returns to its caller */
+void vmx_exit_stub(void);	/* HOST_RIP */
+
+/* slow.c */
+enum exit_class vmx_slow_class(uint32_t reason);
+enum exit_action vmx_slow_exit(struct vcpu *vcpu, uint32_t reason);
 void vmx_entry_refused(bool no_vmcs); /* VMLAUNCH or VMRESUME did not enter at all */
-void vmx_enter(bool launched);	      /* runs the guest until it has to be left */
-NORETURN void vmx_leave(void);	      /* from within vmx_handle_exit(): vmx_enter() returns to its caller */
-void vmx_exit_stub(void);	      /* HOST_RIP */
 
 /* describe.c: reports. */
 const char *vmx_reason_name(uint32_t reason);
