@@ -19,7 +19,6 @@
 #define INIT_WAIT_US	10000
 #define STARTUP_WAIT_US 200
 #define READY_WAIT_US	1000000
-#define READY_STEP_US	50
 
 /* Descriptors (SDM 3A 3.4.5.1, 8.2.3). */
 #define DESCRIPTOR_CODE 0x00AF9B000000FFFFull
@@ -171,18 +170,18 @@ static uint8_t *prepare_trampoline(const struct boot_info *boot)
 
 static bool wait_while(const struct cpu_info *info, enum cpu_state state, uint64_t us)
 {
-	for (uint64_t waited = 0; waited < us; waited += READY_STEP_US) {
-		if (atomic_load(&info->state) != state)
-			return true;
-		clock_delay_us(READY_STEP_US);
+	uint64_t end = rdtsc() + us * tsc_khz / 1000;
+
+	while (atomic_load(&info->state) == state) {
+		if (rdtsc() > end)
+			return false;
+		cpu_pause();
 	}
-	return atomic_load(&info->state) != state;
+	return true;
 }
 
-static void send_start(const struct cpu_info *info, uint8_t page)
+static void send_startup(const struct cpu_info *info, uint8_t page)
 {
-	apic_send_init(info->apic_id);
-	clock_delay_us(INIT_WAIT_US);
 	apic_send_startup(info->apic_id, page);
 	if (!wait_while(info, CPU_ABSENT, STARTUP_WAIT_US))
 		apic_send_startup(info->apic_id, page);
@@ -193,7 +192,7 @@ static void start_cpu(uint32_t index, uint8_t *trampoline, uint64_t page)
 	struct cpu_info *info = &cpus[index];
 
 	set_field(trampoline, trampoline_cr3, info->cr3.value, sizeof(uint64_t));
-	send_start(info, (uint8_t)(page / PAGE_SIZE));
+	send_startup(info, (uint8_t)(page / PAGE_SIZE));
 	if (!wait_while(info, CPU_ABSENT, READY_WAIT_US) || !wait_while(info, CPU_STARTED, READY_WAIT_US)) {
 		/* Back to waiting for a start-up IPI, so that it does not come up later in another one's
 		 * place. */
@@ -213,6 +212,9 @@ void cpus_start(const struct boot_info *boot)
 
 	if (!trampoline)
 		panic("the trampoline page at 0x%lx cannot be mapped", boot->trampoline);
+	for (uint32_t i = 1; i < cpu_count; i++)
+		apic_send_init(cpus[i].apic_id);
+	clock_delay_us(cpu_count > 1 ? INIT_WAIT_US : 0);
 	for (uint32_t i = 1; i < cpu_count; i++) {
 		start_cpu(i, trampoline, boot->trampoline);
 		ready += atomic_load(&cpus[i].state) == CPU_READY;
