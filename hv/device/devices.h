@@ -11,10 +11,6 @@
 #include "hv/device/pit.h"
 #include "hv/device/uart.h"
 
-/* Bits of full_devices.attention: what vCPU 0 has to look at. */
-#define ATTENTION_PIC (1u << 0) /* the PIC's output is up */
-#define ATTENTION_PIT (1u << 1) /* another vCPU has programmed the PIT: arm its timer */
-
 struct full_devices {
 	/* Under partition->device_lock. */
 	struct uart uart;
@@ -24,7 +20,6 @@ struct full_devices {
 	bool serial_line;    /* level of IRQ 4 */
 	uint32_t ticks_owed; /* of channel 0 */
 
-	_Atomic uint32_t attention;
 	struct lapic *lapic[CONFIG_MAX_CPUS]; /* each set once, by its own CPU, before the partition starts */
 };
 

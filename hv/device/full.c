@@ -22,19 +22,25 @@
  * Lines
  */
 
+/* NULL while the partition is being built: nothing is pending then. */
+static struct lapic *boot_lapic(const struct partition *partition)
+{
+	return partition->devices->lapic[0];
+}
+
 /* Publishes the PIC's output, and has vCPU 0 look when it went up. */
 static void update_pic(struct partition *partition)
 {
-	struct full_devices *devices = partition->devices;
-	const bool up = pic_pending(&devices->pic) != PIC_QUIET;
+	const bool up = pic_pending(&partition->devices->pic) != PIC_QUIET;
+	struct lapic *lapic = boot_lapic(partition);
 
-	if (up == !!(atomic_load_explicit(&devices->attention, memory_order_relaxed) & ATTENTION_PIC))
+	if (up == !!(lapic_load(&lapic->attention) & ATTENTION_PIC))
 		return;
 	if (!up) {
-		atomic_fetch_and(&devices->attention, ~ATTENTION_PIC);
+		atomic_fetch_and(&lapic->attention, ~ATTENTION_PIC);
 		return;
 	}
-	atomic_fetch_or(&devices->attention, ATTENTION_PIC);
+	atomic_fetch_or(&lapic->attention, ATTENTION_PIC);
 	vcpu_request(&partition->vcpu[0], REQUEST_INTERRUPT);
 }
 
@@ -64,7 +70,7 @@ static void arm_pit(struct vcpu *vcpu)
 		vcpu_set_timer(vcpu, TIMER_PIT, devices->pit.edge);
 		return;
 	}
-	atomic_fetch_or(&devices->attention, ATTENTION_PIT);
+	atomic_fetch_or(&boot_lapic(vcpu->partition)->attention, ATTENTION_PIT);
 	vcpu_request(&vcpu->partition->vcpu[0], REQUEST_INTERRUPT);
 }
 
@@ -333,20 +339,6 @@ void full_set_task_priority(struct vcpu *vcpu, uint8_t priority)
  * Interrupts
  */
 
-/* What vCPU 0 was left by others; rare. True: the PIC's output is up. */
-static bool attend(struct vcpu *vcpu, uint32_t attention)
-{
-	struct full_devices *devices = vcpu->partition->devices;
-
-	if (attention & ATTENTION_PIT) {
-		spin_lock(&vcpu->partition->device_lock);
-		atomic_fetch_and(&devices->attention, ~ATTENTION_PIT);
-		arm_pit(vcpu);
-		spin_unlock(&vcpu->partition->device_lock);
-	}
-	return (attention & ATTENTION_PIC) && vcpu->lapic->wired;
-}
-
 static int pic_vector(struct vcpu *vcpu)
 {
 	int vector;
@@ -369,25 +361,33 @@ static int acknowledge_pic(struct vcpu *vcpu)
 	return vector;
 }
 
-static uint32_t attention_of(const struct vcpu *vcpu)
+static bool takes_from_pic(const struct lapic *lapic)
 {
-	if (vcpu->shared->index != 0)
-		return 0;
-	return atomic_load_explicit(&vcpu->partition->devices->attention, memory_order_relaxed);
+	return (lapic_load(&lapic->attention) & ATTENTION_PIC) && lapic->wired;
+}
+
+/* Somebody has left something for this vCPU. */
+static __attribute__((noinline)) int attend(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+	int vector = PIC_QUIET;
+
+	if (lapic_load(&lapic->attention) & ATTENTION_POSTED)
+		lapic_fetch_posted(vcpu);
+	if (atomic_fetch_and(&lapic->attention, ~ATTENTION_PIT) & ATTENTION_PIT) {
+		spin_lock(&vcpu->partition->device_lock);
+		arm_pit(vcpu);
+		spin_unlock(&vcpu->partition->device_lock);
+	}
+	if (takes_from_pic(lapic))
+		vector = pic_vector(vcpu);
+	return vector != PIC_QUIET ? vector : lapic_pending(lapic);
 }
 
 int full_peek_interrupt(struct vcpu *vcpu)
 {
-	const uint32_t attention = attention_of(vcpu);
-
-	if (unlikely(lapic_load(&vcpu->lapic->posted)))
-		lapic_fetch_posted(vcpu);
-	if (unlikely(attention) && attend(vcpu, attention)) {
-		const int vector = pic_vector(vcpu);
-
-		if (vector != PIC_QUIET)
-			return vector;
-	}
+	if (unlikely(lapic_load(&vcpu->lapic->attention)))
+		return attend(vcpu);
 	return lapic_pending(vcpu->lapic);
 }
 
@@ -395,7 +395,7 @@ int full_take_interrupt(struct vcpu *vcpu)
 {
 	int vector;
 
-	if ((attention_of(vcpu) & ATTENTION_PIC) && vcpu->lapic->wired)
+	if (unlikely(takes_from_pic(vcpu->lapic)))
 		return acknowledge_pic(vcpu);
 	vector = lapic_pending(vcpu->lapic);
 	if (vector >= 0)
@@ -453,7 +453,8 @@ void full_devices_reset(struct partition *partition)
 	pic_set_line(&devices->pic, IRQ_PIT, pit_output(&devices->pit, 0, device_now()));
 	devices->serial_line = false;
 	devices->ticks_owed = 0;
-	atomic_store(&devices->attention, 0);
+	if (boot_lapic(partition))
+		update_pic(partition);
 }
 
 enum status lapic_create(struct vcpu *vcpu)

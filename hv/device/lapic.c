@@ -77,7 +77,8 @@ void lapic_accept(struct vcpu *vcpu, unsigned vector)
 		return;
 	}
 	vector_set_add(&lapic->request, vector);
-	lapic_notify(vcpu);
+	if (lapic_admits(lapic, vector))
+		lapic_request(vcpu);
 }
 
 void lapic_error(struct vcpu *vcpu, uint32_t error)
@@ -94,7 +95,7 @@ void lapic_error(struct vcpu *vcpu, uint32_t error)
 
 void lapic_fetch_posted(struct vcpu *vcpu)
 {
-	uint32_t words = atomic_exchange(&vcpu->lapic->posted, 0);
+	uint32_t words = atomic_fetch_and(&vcpu->lapic->attention, ~ATTENTION_POSTED) & ATTENTION_POSTED;
 
 	while (words) {
 		const unsigned word = highest_bit(words);
@@ -482,7 +483,7 @@ void lapic_reset(struct vcpu *vcpu)
 
 	reset_registers(vcpu);
 	vcpu->apic_base = APIC_DEFAULT_BASE | APIC_BASE_ENABLE | (boot_cpu ? APIC_BASE_BSP : 0);
-	lapic_store(&lapic->posted, 0);
+	lapic_store(&lapic->attention, 0);
 	if (boot_cpu) {
 		lapic_store(&lapic->spurious, SPURIOUS_ENABLED | SPURIOUS_FIRMWARE);
 		lapic->lvt[LVT_LINT0] = DELIVERY_EXTINT;

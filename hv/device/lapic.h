@@ -39,6 +39,11 @@ struct vector_set {
 	uint32_t word[LAPIC_WORDS];
 };
 
+/* Bits 0 to 7 of lapic.attention: that word of vcpu_shared.interrupts[] is not 0. And for vCPU 0: */
+#define ATTENTION_POSTED 0xFFu
+#define ATTENTION_PIC	 (1u << 8) /* the PIC's output is up */
+#define ATTENTION_PIT	 (1u << 9) /* another vCPU has programmed the PIT: arm its timer */
+
 struct lapic {
 	struct vector_set request, service;
 	uint32_t task_priority;
@@ -58,7 +63,7 @@ struct lapic {
 	_Atomic uint32_t format;     /* DFR */
 	_Atomic uint32_t spurious;   /* SVR */
 	_Atomic uint32_t priority;   /* PPR */
-	_Atomic uint32_t posted;     /* bit i: shared->interrupts[i] is not 0 */
+	_Atomic uint32_t attention;  /* what others have left: ATTENTION_* */
 };
 
 static inline uint32_t lapic_load(const _Atomic uint32_t *value)
@@ -96,19 +101,30 @@ static inline unsigned vector_set_highest(const struct vector_set *set)
 	return set->used ? word * 32 + highest_bit(set->word[word]) : 0;
 }
 
-/* The requested vector that the processor priority lets through, or -1. */
+/* Whether the processor priority lets a vector through: classes are compared (11.8.3.1). */
+static inline bool lapic_admits(const struct lapic *lapic, unsigned vector)
+{
+	return vector >> 4 > lapic_load(&lapic->priority) >> 4;
+}
+
+/* The requested vector that is let through, or -1. */
 static inline int lapic_pending(const struct lapic *lapic)
 {
 	const unsigned vector = vector_set_highest(&lapic->request);
 
-	return vector >> 4 > lapic_load(&lapic->priority) >> 4 ? (int)vector : -1;
+	return lapic_admits(lapic, vector) ? (int)vector : -1;
 }
 
 /* Has the run loop look for an interrupt before the next entry. */
+static inline void lapic_request(struct vcpu *vcpu)
+{
+	atomic_fetch_or_explicit(&vcpu->shared->requests, REQUEST_INTERRUPT, memory_order_relaxed);
+}
+
 static inline void lapic_notify(struct vcpu *vcpu)
 {
 	if (lapic_pending(vcpu->lapic) >= 0)
-		atomic_fetch_or_explicit(&vcpu->shared->requests, REQUEST_INTERRUPT, memory_order_relaxed);
+		lapic_request(vcpu);
 }
 
 /* lapic.c. The power-on state: on the boot CPU as PC firmware leaves it (virtual wire), elsewhere as the

@@ -25,7 +25,7 @@ static void post(struct vcpu *vcpu, uint32_t target, unsigned vector)
 	struct vcpu_shared *shared = &vcpu->partition->vcpu[target];
 
 	atomic_fetch_or(&shared->interrupts[vector / 32], 1u << vector % 32);
-	atomic_fetch_or(&vcpu->partition->devices->lapic[target]->posted, 1u << vector / 32);
+	atomic_fetch_or(&vcpu->partition->devices->lapic[target]->attention, 1u << vector / 32);
 	vcpu_request(shared, REQUEST_INTERRUPT);
 }
 
@@ -115,22 +115,28 @@ static void deliver_all(struct vcpu *vcpu, uint32_t command, uint32_t destinatio
 			deliver(vcpu, i, command);
 }
 
-void lapic_command(struct vcpu *vcpu, uint64_t value)
+static void send(struct vcpu *vcpu, uint32_t command, uint32_t destination)
 {
-	const uint32_t command = (uint32_t)value, destination = (uint32_t)(value >> 32);
 	const uint32_t mode = command & DELIVERY_MODE;
 	const bool vectored = mode == DELIVERY_FIXED || mode == DELIVERY_LOWEST;
 
-	if (vectored && (command & DELIVERY_VECTOR) < FIRST_VALID_VECTOR) {
+	if (vectored && (command & DELIVERY_VECTOR) < FIRST_VALID_VECTOR)
 		lapic_error(vcpu, ERROR_SEND_VECTOR);
-		return;
-	}
-	if (mode == DELIVERY_INIT && !(command & COMMAND_ASSERT))
+	else if (mode == DELIVERY_INIT && !(command & COMMAND_ASSERT))
 		return; /* level de-assert: synchronised arbitration ids on CPUs of old */
-	if (vectored && (command & COMMAND_SHORTHAND) == SHORTHAND_SELF)
-		lapic_accept(vcpu, command & DELIVERY_VECTOR);
 	else if (mode == DELIVERY_LOWEST)
 		deliver_lowest(vcpu, command, destination);
 	else
 		deliver_all(vcpu, command, destination);
+}
+
+void lapic_command(struct vcpu *vcpu, uint64_t value)
+{
+	const uint32_t command = (uint32_t)value, vector = command & DELIVERY_VECTOR;
+
+	/* The commonest: a fixed interrupt for oneself. */
+	if ((command & (COMMAND_SHORTHAND | DELIVERY_MODE)) == SHORTHAND_SELF && vector >= FIRST_VALID_VECTOR)
+		lapic_accept(vcpu, vector);
+	else
+		send(vcpu, command, (uint32_t)(value >> 32));
 }
