@@ -20,7 +20,8 @@
 
 extern const char exception_stubs[];
 extern const uint32_t exception_stub_size;
-extern const char stub_nmi[], stub_kick[], stub_timer[], stub_serial[], stub_spurious[], stub_unexpected[];
+extern const char stub_nmi[], stub_debug[], stub_kick[], stub_timer[], stub_serial[], stub_spurious[],
+	stub_unexpected[];
 void load_descriptors(const struct descriptor_pointer *gdt, const struct descriptor_pointer *idt,
 		      uint16_t tss);
 
@@ -54,6 +55,7 @@ void interrupts_early(void)
 	for (unsigned vector = EXCEPTIONS; vector < IDT_ENTRIES; vector++)
 		set_gate(vector, stub_unexpected);
 	set_gate(VECTOR_NMI, stub_nmi);
+	set_gate(VECTOR_DB, stub_debug);
 	set_gate(VECTOR_KICK, stub_kick);
 	set_gate(VECTOR_TIMER, stub_timer);
 	set_gate(VECTOR_SERIAL, stub_serial);
