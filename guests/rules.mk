@@ -18,8 +18,9 @@ GUEST_PARA     := $(call guest_objects,para) $(GUEST_PRINT) $(GUESTS)/libbulkhea
 GUEST_WORKLOAD := $(call guest_objects,workload)
 GUEST_BENCH    := $(GUESTS)/bench/bench.o $(GUESTS)/bench/loops.asm.o
 
-GUEST_FULL_IMAGES := $(GUESTS)/full.elf $(GUESTS)/bench-full.elf
-GUEST_PARA_IMAGES := $(GUESTS)/para.elf $(GUESTS)/bench-para.elf $(GUESTS)/hello-para.elf $(GUESTS)/calls-para.elf
+GUEST_FULL_IMAGES := $(GUESTS)/full.elf $(GUESTS)/bench-full.elf $(GUESTS)/cpu-full.elf
+GUEST_PARA_IMAGES := $(GUESTS)/para.elf $(GUESTS)/bench-para.elf $(GUESTS)/hello-para.elf $(GUESTS)/calls-para.elf \
+	$(GUESTS)/cpu-para.elf
 GUEST_FAULTS      := $(addprefix $(GUESTS)/faults/,early-full.elf early-para.elf no-header.elf large.elf outside.elf)
 GUEST_IMAGES      := $(GUEST_FULL_IMAGES) $(GUEST_PARA_IMAGES) $(GUEST_FAULTS)
 
@@ -45,6 +46,8 @@ $(GUESTS)/full.debug: $(GUEST_FULL) $(GUEST_WORKLOAD)
 $(GUESTS)/bench-full.debug: $(GUEST_FULL) $(GUEST_BENCH) $(GUESTS)/bench/full.o $(GUESTS)/bench/full_loops.asm.o
 $(GUESTS)/para.debug: $(GUEST_PARA) $(GUEST_WORKLOAD)
 $(GUESTS)/bench-para.debug: $(GUEST_PARA) $(GUEST_BENCH) $(GUESTS)/bench/para.o $(GUESTS)/bench/para_loops.asm.o
+$(GUESTS)/cpu-full.debug: $(GUEST_FULL) $(GUESTS)/cpu/cpu.o $(GUESTS)/cpu/probes.asm.o $(GUESTS)/cpu/full.o
+$(GUESTS)/cpu-para.debug: $(GUEST_PARA) $(GUESTS)/cpu/cpu.o $(GUESTS)/cpu/probes.asm.o $(GUESTS)/cpu/para.o
 $(GUESTS)/hello-para.debug: $(GUESTS)/hello/hello.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/calls-para.debug: $(GUESTS)/calls/calls.o $(GUESTS)/libbulkhead.a
 
