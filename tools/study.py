@@ -17,45 +17,65 @@ from system import BUILD, ICOUNT_SHIFT, System  # noqa: E402
 
 PHASES = [("nothing", ""), ("bytes", "console byte"), ("lines", "console line"), ("ticks", "timer tick"),
           ("ipis", "IPI"), ("cpus", "CPU start and stop"), ("compute", "computation")]
-END = re.compile(r"study end (\w+) count=(\d+) tsc=(\d+)")
+TWO_CPUS = {"ipis", "cpus"}
+END = r"study end \w+ count=(\d+) tsc=\d+"
+STATISTICS_ROW = re.compile(r"\s+([a-z][a-z ]*?)\s+(\d+)\s+(\d+)\s+\d+\s*")
+
+CPUS = 1 + sum(2 if phase in TWO_CPUS else 1 for phase, _ in PHASES)  # CPU 0 serves the console alone
 
 PARTITION = """
 [partition {name}]
 mode      = {mode}
-memory    = 32M
-cpus      = 2
-pin       = 1, 2
+memory    = 16M
+cpus      = {cpus}
+pin       = {pin}
 image     = \\guests\\{mode}.elf
-cmdline   = study={phase}
+cmdline   = name={name} study={phase}
 autostart = no
 """
 
 
+def make_config(mode):
+    """A partition for each phase, every vCPU on a CPU of its own; they are started one after the other."""
+    text, cpu = "[hypervisor]\nconsole = serial\npoweroff = no\n", 1
+    for phase, _ in PHASES:
+        cpus = 2 if phase in TWO_CPUS else 1
+        pin = ", ".join(str(cpu + i) for i in range(cpus))
+        text += PARTITION.format(name=f"{mode}-{phase}", mode=mode, cpus=cpus, pin=pin, phase=phase)
+        cpu += cpus
+    return text
+
+
 def read_statistics(system, name):
     """The monitor's `stats`: {exit class: (count, instructions)}."""
-    system.drain()
-    begin = len(system.transcript)
-    system.command(f"stats {name}", r"total\s+\d+\s+\d+")
     ticks = 1 << ICOUNT_SHIFT if system.platform == "qemu" else 1
+    begin = system.mark()
+    system.keyboard(0)
+    system.line(f"stats {name}")
+    system.said("bulkhead", r"\s*(total|all)\s.*", begin)
     rows = {}
-    for line in system.transcript[begin:].splitlines():
-        found = re.search(r"\|\s*([a-z][a-z ]*?)\s+(\d+)\s+(\d+)", line)
-        if found and found.group(1) != "total":
+    for line in system.lines(begin, "bulkhead"):
+        found = STATISTICS_ROW.fullmatch(line)
+        if found and found.group(1) != "all":
             rows[found.group(1)] = (int(found.group(2)), int(found.group(3)) // ticks)
     return rows
 
 
-def run_phase(platform, mode, phase):
-    """One boot, one partition on CPUs of its own, one phase: (count, statistics)."""
+def run_phase(system, mode, phase):
+    """One partition, from start to end, with nothing else running: (count, statistics)."""
     name = f"{mode}-{phase}"
-    config = "[hypervisor]\nconsole = serial\npoweroff = no\n" + PARTITION.format(name=name, mode=mode, phase=phase)
-    with System(platform, config, cpus=3, memory=512, icount=platform == "qemu") as system:
-        system.expect_boot(r"partition 1")
-        system.command(f"start {name}", r"first guest instruction")
-        found = system.expect(END.pattern, timeout=300)
-        count = int(found.group(2))
-        system.expect(r"is off", timeout=120)
-        return count, read_statistics(system, name)
+    begin = system.mark()
+    system.keyboard(0)
+    system.line(f"start {name}")
+    count = int(system.said(name, END, begin, timeout=300).group(1))
+    system.said("bulkhead", rf".*partition {name} is off: .*", begin)
+    return count, read_statistics(system, name)
+
+
+def run_mode(platform, mode):
+    with System(platform, make_config(mode), cpus=CPUS, memory=1024, icount=platform == "qemu") as system:
+        system.expect_boot(r"keyboard: ")
+        return {phase: run_phase(system, mode, phase) for phase, _ in PHASES}
 
 
 def difference(counted, baseline):
@@ -71,11 +91,10 @@ def difference(counted, baseline):
 def study(platform):
     results = {}
     for mode in ("full", "para"):
-        _, baseline = run_phase(platform, mode, "nothing")
-        results[mode] = {}
-        for phase, _ in PHASES[1:]:
-            count, statistics = run_phase(platform, mode, phase)
-            results[mode][phase] = {"count": count, "exits": difference(statistics, baseline)}
+        phases = run_mode(platform, mode)
+        baseline = phases.pop("nothing")[1]
+        results[mode] = {phase: {"count": count, "exits": difference(statistics, baseline)}
+                         for phase, (count, statistics) in phases.items()}
     return results
 
 
