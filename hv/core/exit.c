@@ -1,6 +1,6 @@
 /*
- * The neutral exits that need no device: MSRs, XSETBV, interrupt delivery, and the end of a guest that went too far.
- * CPUID, ports, memory and hypercalls have files of their own.
+ * The neutral exits that need no device: MSRs, XSETBV, interrupt delivery, and the end of a guest that went
+ * too far. CPUID, ports, memory and hypercalls have files of their own.
  */
 #include <bulkhead/abi.h>
 
@@ -28,8 +28,8 @@ const char *exit_class_name(unsigned exit_class)
  */
 struct msr_row {
 	uint32_t index;
-	uint64_t value;       /* what a read gives */
-	bool write_ignored;   /* else a write gets #GP */
+	uint64_t value;	    /* what a read gives */
+	bool write_ignored; /* else a write gets #GP */
 };
 
 #define FEATURE_CONTROL_LOCKED 1u /* VMX off, and nobody can change it */
@@ -94,10 +94,11 @@ enum exit_action exit_msr_write(struct vcpu *vcpu)
 }
 
 /*
- * XSETBV (SDM 1, 13.3): x87 always, AVX only with SSE, the three AVX-512 parts together, nothing the CPU lacks or we hide.
+ * XSETBV (SDM 1, 13.3): x87 always, AVX only with SSE, the three AVX-512 parts together, nothing the CPU
+ * lacks or we hide.
  */
-#define XCR0_AVX512     (7ull << 5)
-#define XCR0_OFFERED    (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
+#define XCR0_AVX512  (7ull << 5)
+#define XCR0_OFFERED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
 static bool xcr0_valid(uint64_t value)
 {
@@ -127,7 +128,7 @@ enum exit_action exit_xsetbv(struct vcpu *vcpu)
 /*
  * CR8: bits 7:4 of the task priority (SDM 3A 10.8.6.1)
  */
-#define CR8_PRIORITY       0xFull
+#define CR8_PRIORITY	   0xFull
 #define CR8_PRIORITY_SHIFT 4
 
 uint64_t exit_cr8_read(struct vcpu *vcpu)
@@ -204,13 +205,15 @@ static void report_registers(struct vcpu *vcpu)
 		  (unsigned long long)virt->get_register(vcpu, VIRT_RFLAGS),
 		  (unsigned long long)virt->get_register(vcpu, VIRT_CR0),
 		  (unsigned long long)virt->get_register(vcpu, VIRT_CR2));
-	log_error("  cr3 %016llx cr4 %08llx efer %08llx", (unsigned long long)virt->get_register(vcpu, VIRT_CR3),
+	log_error("  cr3 %016llx cr4 %08llx efer %08llx",
+		  (unsigned long long)virt->get_register(vcpu, VIRT_CR3),
 		  (unsigned long long)virt->get_register(vcpu, VIRT_CR4),
 		  (unsigned long long)virt->get_register(vcpu, VIRT_EFER));
 	for (unsigned i = 0; i < GENERAL_REGISTERS; i += 4)
-		log_error("  %s %016llx %s %016llx %s %016llx %s %016llx", names[i], (unsigned long long)value[i],
-			  names[i + 1], (unsigned long long)value[i + 1], names[i + 2],
-			  (unsigned long long)value[i + 2], names[i + 3], (unsigned long long)value[i + 3]);
+		log_error("  %s %016llx %s %016llx %s %016llx %s %016llx", names[i],
+			  (unsigned long long)value[i], names[i + 1], (unsigned long long)value[i + 1],
+			  names[i + 2], (unsigned long long)value[i + 2], names[i + 3],
+			  (unsigned long long)value[i + 3]);
 }
 
 static void report_segments(struct vcpu *vcpu)
@@ -222,9 +225,9 @@ static void report_segments(struct vcpu *vcpu)
 
 		virt->get_segment(vcpu, i, &a);
 		virt->get_segment(vcpu, i + 1, &b);
-		log_error("  %-4s %04x base %llx limit %x access %x   %-4s %04x base %llx limit %x access %x", names[i],
-			  a.selector, (unsigned long long)a.base, a.limit, a.access, names[i + 1], b.selector,
-			  (unsigned long long)b.base, b.limit, b.access);
+		log_error("  %-4s %04x base %llx limit %x access %x   %-4s %04x base %llx limit %x access %x",
+			  names[i], a.selector, (unsigned long long)a.base, a.limit, a.access, names[i + 1],
+			  b.selector, (unsigned long long)b.base, b.limit, b.access);
 	}
 }
 
@@ -245,8 +248,9 @@ static void report_trace(struct vcpu *vcpu)
 			run++;
 		}
 		log_error("  exit -%u: %s (reason 0x%llx) at %llx, %u time%s", i,
-			  exit_class_name((unsigned)(entry->reason & 0xFF)), (unsigned long long)(entry->reason >> 8),
-			  (unsigned long long)entry->rip, run, run == 1 ? "" : "s");
+			  exit_class_name((unsigned)(entry->reason & 0xFF)),
+			  (unsigned long long)(entry->reason >> 8), (unsigned long long)entry->rip, run,
+			  run == 1 ? "" : "s");
 		i += run;
 	}
 }
@@ -260,8 +264,8 @@ static void fault_v(struct vcpu *vcpu, const char *text, va_list arguments)
 	if (partition_command(partition, ORDER_FAULT, reason))
 		return; /* it is on its way out already, and was reported */
 	virt->describe_exit(vcpu, hardware, sizeof(hardware));
-	log_error("partition %s: vCPU %u on CPU %u: fault: %s", partition_name(partition), vcpu->shared->index,
-		  this_cpu->index, reason);
+	log_error("partition %s: vCPU %u on CPU %u: fault: %s", partition_name(partition),
+		  vcpu->shared->index, this_cpu->index, reason);
 	log_error("  last exit: %s", hardware);
 	report_registers(vcpu);
 	report_segments(vcpu);

@@ -1,22 +1,24 @@
 /*
- * The neutral exit interface: a back end turns each hardware exit into one of these calls and acts on the answer.
- * All run on the vCPU's own CPU with interrupts off. None of them moves RIP: the back end does, where told to.
+ * The neutral exit interface: a back end turns each hardware exit into one of these calls and acts on the
+ * answer. All run on the vCPU's own CPU with interrupts off. None of them moves RIP: the back end does, where
+ * told to.
  */
 #pragma once
 
 #include "hv/core/vcpu.h"
 
 enum exit_action {
-	EXIT_NEXT,    /* done: go on behind the instruction */
-	EXIT_AGAIN,   /* go on at the same RIP (memory was mapped, a string instruction has more to do) */
-	EXIT_GP,      /* inject #GP(0) */
-	EXIT_UD,      /* inject #UD */
-	EXIT_PF,      /* inject #PF, set up by virt->inject_exception already; same RIP */
-	EXIT_LEAVE,   /* leave the run loop: the vCPU is off, parked or faulted; RIP stays */
+	EXIT_NEXT,	/* done: go on behind the instruction */
+	EXIT_AGAIN,	/* go on at the same RIP (memory was mapped, a string instruction has more to do) */
+	EXIT_GP,	/* inject #GP(0) */
+	EXIT_UD,	/* inject #UD */
+	EXIT_PF,	/* inject #PF, set up by virt->inject_exception already; same RIP */
+	EXIT_LEAVE,	/* leave the run loop: the vCPU is off, parked or faulted; RIP stays */
 	EXIT_LEAVE_NEXT /* leave the run loop, and go on behind the instruction when it runs again */
 };
 
-/* CPUID: fills RAX..RDX for leaf EAX, subleaf ECX. `cr4` is needed for leaf 1 and 7 only, and read through virt. */
+/* CPUID: fills RAX..RDX for leaf EAX, subleaf ECX. `cr4` is needed for leaf 1 and 7 only, and read through
+ * virt. */
 void exit_cpuid(struct vcpu *vcpu);
 
 /* Privilege (CPL 0) was checked by the back end. Results go to the registers; a call may end the run loop. */
@@ -29,19 +31,21 @@ enum exit_action exit_msr_write(struct vcpu *vcpu);
 /* IN and OUT, `size` 1, 2 or 4: IN merges into RAX as the CPU does (AL, AX, or EAX zero-extended). */
 enum exit_action exit_port_in(struct vcpu *vcpu, uint16_t port, unsigned size);
 enum exit_action exit_port_out(struct vcpu *vcpu, uint16_t port, unsigned size);
-/* INS and OUTS, one call an exit: does up to a bounded number of iterations, EXIT_AGAIN while there are more. */
+/* INS and OUTS, one call an exit: does up to a bounded number of iterations, EXIT_AGAIN while there are more.
+ */
 struct string_io {
 	uint16_t port;
-	uint8_t size;         /* 1, 2, 4 */
+	uint8_t size;	      /* 1, 2, 4 */
 	uint8_t address_size; /* 2, 4, 8 bytes */
 	bool in, rep;
-	uint8_t segment;      /* enum segment_index, of the memory operand */
+	uint8_t segment; /* enum segment_index, of the memory operand */
 };
 enum exit_action exit_port_string(struct vcpu *vcpu, const struct string_io *io);
 
 /*
- * The guest touched `address`, which its map does not allow: an emulated device (decodes the instruction at RIP), or the
- * end of the partition. `write`/`fetch` as the hardware reports. On EXIT_NEXT the back end skips vcpu_instruction_length.
+ * The guest touched `address`, which its map does not allow: an emulated device (decodes the instruction at
+ * RIP), or the end of the partition. `write`/`fetch` as the hardware reports. On EXIT_NEXT the back end skips
+ * vcpu_instruction_length.
  */
 enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool fetch, unsigned *length);
 
@@ -50,10 +54,12 @@ enum exit_action exit_hlt(struct vcpu *vcpu);
 /* The same for CPU_SUSPEND: with `masked_wakes` a due event ends the wait even while IF = 0. */
 enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes);
 
-/* XSETBV with index ECX, value EDX:EAX: validated, then written (the guest's XCR0 stays in the CPU). CPL was checked. */
+/* XSETBV with index ECX, value EDX:EAX: validated, then written (the guest's XCR0 stays in the CPU). CPL was
+ * checked. */
 enum exit_action exit_xsetbv(struct vcpu *vcpu);
 
-/* MOV from and to CR8: the task priority. Full: bits 7:4 of the local APIC's TPR; para: a register of no effect, reads 0. */
+/* MOV from and to CR8: the task priority. Full: bits 7:4 of the local APIC's TPR; para: a register of no
+ * effect, reads 0. */
 uint64_t exit_cr8_read(struct vcpu *vcpu);
 enum exit_action exit_cr8_write(struct vcpu *vcpu, uint64_t value); /* EXIT_GP: a bit above 3 is set */
 
@@ -61,8 +67,8 @@ enum exit_action exit_cr8_write(struct vcpu *vcpu, uint64_t value); /* EXIT_GP: 
 enum exit_action exit_fault(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /*
- * Called by the run loop before an entry when shared->requests is not 0: serves them, and offers the back end an
- * interrupt (virt->inject_interrupt) if one is due. false: leave the run loop.
+ * Called by the run loop before an entry when shared->requests is not 0: serves them, and offers the back end
+ * an interrupt (virt->inject_interrupt) if one is due. false: leave the run loop.
  */
 bool vcpu_service(struct vcpu *vcpu);
 
@@ -72,6 +78,7 @@ void vcpu_offer_interrupt(struct vcpu *vcpu);
 /* A physical interrupt or NMI made the CPU exit: lets the host take it (STI window) with sane host state. */
 void exit_host_interrupt(struct vcpu *vcpu);
 
-/* Length of the instruction at RIP where the CPU does not tell (no next-RIP save), decoded from guest memory through the
- * guest's own paging. 0: it cannot be fetched or is not `opcode` (two or three bytes after any prefixes). */
+/* Length of the instruction at RIP where the CPU does not tell (no next-RIP save), decoded from guest memory
+ * through the guest's own paging. 0: it cannot be fetched or is not `opcode` (two or three bytes after any
+ * prefixes). */
 unsigned exit_instruction_length(struct vcpu *vcpu, const uint8_t *opcode, unsigned opcode_size);

@@ -1,6 +1,7 @@
 /*
  * Guest images: checked against everything a file can lie about, then laid into guest memory.
- * Multiboot 1 (specification 0.6.96) for full partitions, plain ELF64 (System V gABI, chapter 4 and 5) for para ones.
+ * Multiboot 1 (specification 0.6.96) for full partitions, plain ELF64 (System V gABI, chapter 4 and 5) for
+ * para ones.
  */
 #include <bulkhead/abi.h>
 #include <bulkhead/config.h>
@@ -14,7 +15,7 @@
 #define ELF_CLASS_64   2
 #define ELF_LITTLE     1
 #define ELF_EXECUTABLE 2
-#define ELF_386        3
+#define ELF_386	       3
 #define ELF_X86_64     62
 #define ELF_LOAD       1
 #define SEGMENTS_MAX   32
@@ -96,22 +97,23 @@ static enum status check_segment(const struct image_request *request, const stru
 		return complain(message, "segment larger in the file than in memory", segment->file_size,
 				segment->memory_size);
 	if (segment->offset > request->size || segment->file_size > request->size - segment->offset)
-		return complain(message, "segment runs past the end of the file", segment->offset + segment->file_size,
-				request->size);
+		return complain(message, "segment runs past the end of the file",
+				segment->offset + segment->file_size, request->size);
 	if (segment->address > memory_size || segment->memory_size > memory_size - segment->address)
 		return complain(message, "segment ends above the partition's memory",
 				segment->address + segment->memory_size, memory_size);
 	return OK;
 }
 
-static enum status parse_programs(const struct image_request *request, bool wide, uint64_t table, uint32_t count,
-				  uint64_t memory_size, struct elf_image *image, char message[IMAGE_MESSAGE])
+static enum status parse_programs(const struct image_request *request, bool wide, uint64_t table,
+				  uint32_t count, uint64_t memory_size, struct elf_image *image,
+				  char message[IMAGE_MESSAGE])
 {
 	uint64_t entry_size = wide ? sizeof(struct elf64_program) : sizeof(struct elf32_program);
 
 	if (table > request->size || count * entry_size > request->size - table)
-		return complain(message, "program headers run past the end of the file", table + count * entry_size,
-				request->size);
+		return complain(message, "program headers run past the end of the file",
+				table + count * entry_size, request->size);
 	for (uint32_t i = 0; i < count; i++) {
 		struct load_segment segment;
 		uint32_t type;
@@ -133,8 +135,8 @@ static enum status parse_programs(const struct image_request *request, bool wide
 	return OK;
 }
 
-static enum status parse_elf(const struct image_request *request, uint64_t memory_size, struct elf_image *image,
-			     char message[IMAGE_MESSAGE])
+static enum status parse_elf(const struct image_request *request, uint64_t memory_size,
+			     struct elf_image *image, char message[IMAGE_MESSAGE])
 {
 	struct elf64_header wide;
 	struct elf32_header narrow;
@@ -147,21 +149,23 @@ static enum status parse_elf(const struct image_request *request, uint64_t memor
 	if (wide.ident.magic != ELF_MAGIC)
 		return complain(message, "not an ELF file, first word", wide.ident.magic, ELF_MAGIC);
 	if (wide.ident.data != ELF_LITTLE || wide.type != ELF_EXECUTABLE)
-		return complain(message, "not a little-endian ELF executable, type", wide.type, ELF_EXECUTABLE);
+		return complain(message, "not a little-endian ELF executable, type", wide.type,
+				ELF_EXECUTABLE);
 	if (wide.ident.class == ELF_CLASS_64 && wide.machine == ELF_X86_64) {
 		if (wide.program_size != sizeof(struct elf64_program))
-			return complain(message, "program header size", wide.program_size, sizeof(struct elf64_program));
+			return complain(message, "program header size", wide.program_size,
+					sizeof(struct elf64_program));
 		image->entry = wide.entry;
-		return parse_programs(request, true, wide.program_offset, wide.program_count, memory_size, image,
-				      message);
+		return parse_programs(request, true, wide.program_offset, wide.program_count, memory_size,
+				      image, message);
 	}
 	if (wide.ident.class == ELF_CLASS_32 && narrow.machine == ELF_386) {
 		if (narrow.program_size != sizeof(struct elf32_program))
 			return complain(message, "program header size", narrow.program_size,
 					sizeof(struct elf32_program));
 		image->entry = narrow.entry;
-		return parse_programs(request, false, narrow.program_offset, narrow.program_count, memory_size, image,
-				      message);
+		return parse_programs(request, false, narrow.program_offset, narrow.program_count,
+				      memory_size, image, message);
 	}
 	return complain(message, "not an x86 ELF, machine", wide.machine, ELF_X86_64);
 }
@@ -171,7 +175,8 @@ static enum status check_entry(const struct elf_image *image, char message[IMAGE
 	for (uint32_t i = 0; i < image->count; i++)
 		if (image->entry - image->segment[i].address < image->segment[i].memory_size)
 			return OK;
-	return complain(message, "entry point in no segment, first one at", image->entry, image->segment[0].address);
+	return complain(message, "entry point in no segment, first one at", image->entry,
+			image->segment[0].address);
 }
 
 static enum status place_segments(const struct image_request *request, const struct image_target *target,
@@ -191,30 +196,30 @@ static enum status place_segments(const struct image_request *request, const str
 }
 
 /* Multiboot 0.6.96, 3.1: the header lies 4-aligned in the first 8192 bytes of the file. */
-#define MULTIBOOT_SEARCH       8192u
-#define MULTIBOOT_MAGIC        0x1BADB002u
-#define MULTIBOOT_PAGE_ALIGN   (1u << 0)
-#define MULTIBOOT_MEMORY_INFO  (1u << 1)
-#define MULTIBOOT_REQUIRED     0xFFFFu /* flags 15:0: a loader that does not know one must refuse */
+#define MULTIBOOT_SEARCH      8192u
+#define MULTIBOOT_MAGIC	      0x1BADB002u
+#define MULTIBOOT_PAGE_ALIGN  (1u << 0)
+#define MULTIBOOT_MEMORY_INFO (1u << 1)
+#define MULTIBOOT_REQUIRED    0xFFFFu /* flags 15:0: a loader that does not know one must refuse */
 
 /* 3.3: the information structure, and where we place it: the page below the boot sector's classic place. */
-#define MULTIBOOT_INFO_GPA     0x7000u
-#define MULTIBOOT_CMDLINE_GPA  0x7400u
-#define MULTIBOOT_MAP_GPA      0x7200u
-#define MULTIBOOT_NAME_GPA     0x7300u
-#define MULTIBOOT_IMAGE_FLOOR  0x8000u /* segments below would overwrite it */
-#define MULTIBOOT_HAS_MEMORY   (1u << 0)
-#define MULTIBOOT_HAS_CMDLINE  (1u << 2)
-#define MULTIBOOT_HAS_MAP      (1u << 6)
-#define MULTIBOOT_HAS_NAME     (1u << 9)
-#define MULTIBOOT_RAM          1u
-#define MULTIBOOT_RESERVED     2u
-#define LOW_MEMORY_END         0xA0000u
-#define HIGH_MEMORY_START      0x100000u
+#define MULTIBOOT_INFO_GPA    0x7000u
+#define MULTIBOOT_CMDLINE_GPA 0x7400u
+#define MULTIBOOT_MAP_GPA     0x7200u
+#define MULTIBOOT_NAME_GPA    0x7300u
+#define MULTIBOOT_IMAGE_FLOOR 0x8000u /* segments below would overwrite it */
+#define MULTIBOOT_HAS_MEMORY  (1u << 0)
+#define MULTIBOOT_HAS_CMDLINE (1u << 2)
+#define MULTIBOOT_HAS_MAP     (1u << 6)
+#define MULTIBOOT_HAS_NAME    (1u << 9)
+#define MULTIBOOT_RAM	      1u
+#define MULTIBOOT_RESERVED    2u
+#define LOW_MEMORY_END	      0xA0000u
+#define HIGH_MEMORY_START     0x100000u
 
 struct multiboot_info {
-	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, symbols[4], mmap_length,
-		mmap_addr, drives_length, drives_addr, config_table, boot_loader_name;
+	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, symbols[4],
+		mmap_length, mmap_addr, drives_length, drives_addr, config_table, boot_loader_name;
 };
 
 struct multiboot_map {
@@ -232,8 +237,8 @@ static enum status find_multiboot_header(const struct image_request *request, ch
 		if (header[0] != MULTIBOOT_MAGIC || header[0] + header[1] + header[2] != 0)
 			continue;
 		if (header[1] & MULTIBOOT_REQUIRED & ~(MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO))
-			return complain(message, "Multiboot header requires what is not offered, flags", header[1],
-					MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO);
+			return complain(message, "Multiboot header requires what is not offered, flags",
+					header[1], MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO);
 		return OK;
 	}
 	format(message, IMAGE_MESSAGE, "no Multiboot header in the first %u bytes (expected 0x%x, 4-aligned)",
@@ -249,8 +254,8 @@ static uint32_t fill_multiboot_map(struct multiboot_map *map, const struct image
 	map[count++] = (struct multiboot_map){size, 0, LOW_MEMORY_END, MULTIBOOT_RAM};
 	map[count++] = (struct multiboot_map){size, LOW_MEMORY_END, HIGH_MEMORY_START - LOW_MEMORY_END,
 					      MULTIBOOT_RESERVED};
-	map[count++] = (struct multiboot_map){size, HIGH_MEMORY_START, target->memory_size - HIGH_MEMORY_START,
-					      MULTIBOOT_RAM};
+	map[count++] = (struct multiboot_map){size, HIGH_MEMORY_START,
+					      target->memory_size - HIGH_MEMORY_START, MULTIBOOT_RAM};
 	if (target->high_memory_size)
 		map[count++] = (struct multiboot_map){size, 4 * GIB, target->high_memory_size, MULTIBOOT_RAM};
 	return count * (uint32_t)sizeof(*map);
@@ -270,8 +275,8 @@ enum status image_load_multiboot(const struct image_request *request, const stru
 		return status;
 	for (uint32_t i = 0; i < image.count; i++)
 		if (image.segment[i].address < MULTIBOOT_IMAGE_FLOOR)
-			return complain(message, "segment below the Multiboot information", image.segment[i].address,
-					MULTIBOOT_IMAGE_FLOOR);
+			return complain(message, "segment below the Multiboot information",
+					image.segment[i].address, MULTIBOOT_IMAGE_FLOOR);
 	status = check_entry(&image, message);
 	if (!status)
 		status = place_segments(request, target, &image, message);
@@ -284,27 +289,31 @@ enum status image_load_multiboot(const struct image_request *request, const stru
 				MULTIBOOT_IMAGE_FLOOR);
 	info = (void *)page;
 	*info = (struct multiboot_info){
-		.flags = MULTIBOOT_HAS_MEMORY | MULTIBOOT_HAS_CMDLINE | MULTIBOOT_HAS_MAP | MULTIBOOT_HAS_NAME,
+		.flags =
+			MULTIBOOT_HAS_MEMORY | MULTIBOOT_HAS_CMDLINE | MULTIBOOT_HAS_MAP | MULTIBOOT_HAS_NAME,
 		.mem_lower = (uint32_t)(LOW_MEMORY_END / KIB),
 		.mem_upper = (uint32_t)((target->memory_size - HIGH_MEMORY_START) / KIB),
 		.cmdline = MULTIBOOT_CMDLINE_GPA,
 		.mmap_addr = MULTIBOOT_MAP_GPA,
 		.boot_loader_name = MULTIBOOT_NAME_GPA,
 	};
-	info->mmap_length = fill_multiboot_map((void *)(page + MULTIBOOT_MAP_GPA - MULTIBOOT_INFO_GPA), target);
+	info->mmap_length =
+		fill_multiboot_map((void *)(page + MULTIBOOT_MAP_GPA - MULTIBOOT_INFO_GPA), target);
 	string_copy((char *)page + MULTIBOOT_NAME_GPA - MULTIBOOT_INFO_GPA, "Bulkhead", 16);
-	string_copy((char *)page + MULTIBOOT_CMDLINE_GPA - MULTIBOOT_INFO_GPA, request->cmdline, CONFIG_CMDLINE_SIZE);
+	string_copy((char *)page + MULTIBOOT_CMDLINE_GPA - MULTIBOOT_INFO_GPA, request->cmdline,
+		    CONFIG_CMDLINE_SIZE);
 	*result = (struct image_result){
 		.start = {.kind = START_MULTIBOOT, .entry = image.entry, .context = MULTIBOOT_INFO_GPA}};
 	return OK;
 }
 
 /* Entries of the boot tables (SDM 3A 4.5): present, writable, accessed, dirty, large. */
-#define BOOT_TABLE       0x003u
-#define BOOT_LARGE_PAGE  0x0E3u
-#define TABLE_ENTRIES    512u
+#define BOOT_TABLE	0x003u
+#define BOOT_LARGE_PAGE 0x0E3u
+#define TABLE_ENTRIES	512u
 
-/* Identity-maps GPA 0 .. memory_size with 2 MiB pages; `at` is the GPA of `tables`, boot_table_pages() long. */
+/* Identity-maps GPA 0 .. memory_size with 2 MiB pages; `at` is the GPA of `tables`, boot_table_pages() long.
+ */
 static void fill_boot_tables(uint64_t *tables, uint64_t at, uint64_t memory_size)
 {
 	uint64_t directories = (memory_size + GIB - 1) / GIB;
@@ -326,11 +335,13 @@ static uint64_t boot_table_pages(uint64_t memory_size)
 	return 1 + (directories + TABLE_ENTRIES - 1) / TABLE_ENTRIES + directories;
 }
 
-/* Behind the image: boot tables, a page with the start record and the command line, a page of PV time records. */
+/* Behind the image: boot tables, a page with the start record and the command line, a page of PV time
+ * records. */
 enum status image_load_para(const struct image_request *request, const struct image_target *target,
 			    struct image_result *result, char message[IMAGE_MESSAGE])
 {
-	const uint64_t stolen_pages = ALIGN_UP(request->vcpu_count * (uint64_t)PV_TIME_STRIDE, PAGE_SIZE) / PAGE_SIZE;
+	const uint64_t stolen_pages =
+		ALIGN_UP(request->vcpu_count * (uint64_t)PV_TIME_STRIDE, PAGE_SIZE) / PAGE_SIZE;
 	uint64_t tables, table_pages = boot_table_pages(target->memory_size), record;
 	struct elf_image image;
 	struct bh_start *start;
@@ -348,8 +359,8 @@ enum status image_load_para(const struct image_request *request, const struct im
 	record = tables + table_pages * PAGE_SIZE;
 	placed = target->reach(target->context, gpa(tables), (table_pages + 1 + stolen_pages) * PAGE_SIZE);
 	if (!placed)
-		return complain(message, "no room for the boot tables above the image, memory", target->memory_size,
-				record + (1 + stolen_pages) * PAGE_SIZE);
+		return complain(message, "no room for the boot tables above the image, memory",
+				target->memory_size, record + (1 + stolen_pages) * PAGE_SIZE);
 	status = place_segments(request, target, &image, message);
 	if (status)
 		return status;

@@ -1,7 +1,8 @@
 /*
- * The life of partitions and vCPUs. Every CPU spends its whole life in cpu_main(): it carries out orders, runs its vCPU, or
- * sleeps. An order (start, stop, reset ...) is posted by anyone; all vCPUs of the partition leave the guest and park; then
- * the CPU of vCPU 0 scrubs, loads and starts. No CPU ever waits for another one with its interrupts off.
+ * The life of partitions and vCPUs. Every CPU spends its whole life in cpu_main(): it carries out orders,
+ * runs its vCPU, or sleeps. An order (start, stop, reset ...) is posted by anyone; all vCPUs of the partition
+ * leave the guest and park; then the CPU of vCPU 0 scrubs, loads and starts. No CPU ever waits for another
+ * one with its interrupts off.
  */
 #include <bulkhead/abi.h>
 
@@ -82,7 +83,8 @@ static void *reach_memory(void *context, gpa_t address, uint64_t size)
 	return partition_memory(context, address, size);
 }
 
-static enum status load_image(struct partition *partition, struct image_result *result, char message[IMAGE_MESSAGE])
+static enum status load_image(struct partition *partition, struct image_result *result,
+			      char message[IMAGE_MESSAGE])
 {
 	const struct partition_config *config = partition->config;
 	struct image_target target = {.memory_size = partition->memory_low,
@@ -132,7 +134,8 @@ static void begin(struct vcpu *vcpu)
 	atomic_store(&partition->input.tail, atomic_load(&partition->input.head));
 	status = load_image(partition, &result, message);
 	if (status) {
-		log_error("partition %s: image %s: %s", partition_name(partition), partition->config->image, message);
+		log_error("partition %s: image %s: %s", partition_name(partition), partition->config->image,
+			  message);
 		string_copy(partition->end_reason, message, sizeof(partition->end_reason));
 		partition->end = END_FAULT;
 		atomic_store(&partition->state, PARTITION_OFF);
@@ -166,7 +169,8 @@ static void restart_or_finish(struct vcpu *vcpu)
 
 	if (config->on_fault == ON_FAULT_RESTART && partition->restarts < config->max_restarts) {
 		partition->restarts++;
-		log_warn("partition %s restarts (%u of %u)", config->name, partition->restarts, config->max_restarts);
+		log_warn("partition %s restarts (%u of %u)", config->name, partition->restarts,
+			 config->max_restarts);
 		begin(vcpu);
 		return;
 	}
@@ -175,7 +179,8 @@ static void restart_or_finish(struct vcpu *vcpu)
 	finish(vcpu, END_FAULT);
 }
 
-/* All ended by themselves, and the config says so: the summary, then off. A partition the user stopped keeps it running. */
+/* All ended by themselves, and the config says so: the summary, then off. A partition the user stopped keeps
+ * it running. */
 static void power_off_when_done(void)
 {
 	static atomic_flag begun = ATOMIC_FLAG_INIT;
@@ -215,8 +220,8 @@ static void carry_out(struct vcpu *vcpu)
 		begin(vcpu);
 		break;
 	case ORDER_FAULT: restart_or_finish(vcpu); break;
-	case ORDER_OFF:   finish(vcpu, END_SYSTEM_OFF); break;
-	default:          finish(vcpu, END_STOPPED); break;
+	case ORDER_OFF: finish(vcpu, END_SYSTEM_OFF); break;
+	default: finish(vcpu, END_STOPPED); break;
 	}
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
 		atomic_store(&partition->vcpu[i].parked, 0);
@@ -288,7 +293,8 @@ void partition_check_alive(struct partition *partition)
 	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
 		struct vcpu_shared *shared = &partition->vcpu[i];
 
-		if (atomic_load(&shared->state) != VCPU_OFF && atomic_load(&shared->halted) != HALTED_FOR_GOOD)
+		if (atomic_load(&shared->state) != VCPU_OFF &&
+		    atomic_load(&shared->halted) != HALTED_FOR_GOOD)
 			return;
 	}
 	if (atomic_load(&partition->order) == ORDER_NONE)
@@ -348,8 +354,8 @@ static void run_timers(struct vcpu *vcpu)
 		vcpu->timer[kind] = TIMER_NEVER;
 		switch (kind) {
 		case TIMER_DEADLINE: vendor_timer(vcpu); break;
-		case TIMER_CONSOLE:  console_timer(vcpu); break;
-		default:             full_timer(vcpu, kind); break;
+		case TIMER_CONSOLE: console_timer(vcpu); break;
+		default: full_timer(vcpu, kind); break;
 		}
 	}
 	rearm_host_timer(vcpu);
@@ -394,7 +400,8 @@ static void serve_requests_while_busy(struct vcpu *vcpu)
 
 static bool may_run(const struct vcpu *vcpu)
 {
-	return atomic_load(&vcpu->shared->state) == VCPU_ON && atomic_load(&vcpu->partition->order) == ORDER_NONE;
+	return atomic_load(&vcpu->shared->state) == VCPU_ON &&
+	       atomic_load(&vcpu->partition->order) == ORDER_NONE;
 }
 
 static void offer_events(struct vcpu *vcpu, uint32_t requests)
@@ -437,7 +444,8 @@ static void sleep_until_request(struct vcpu *vcpu, uint32_t halted)
 		partition_check_alive(vcpu->partition);
 	while (atomic_load(&shared->requests) == 0)
 		cpu_wait_for_interrupt();
-	vcpu->exit_tsc += (uint32_t)(rdtsc() - before); /* sleep is not work: keep it out of the exit's cost */
+	vcpu->exit_tsc +=
+		(uint32_t)(rdtsc() - before); /* sleep is not work: keep it out of the exit's cost */
 	atomic_store(&shared->halted, 0);
 }
 
@@ -505,8 +513,8 @@ static void adopt_vcpu(struct vcpu *vcpu)
 	if (!status && partition->devices)
 		status = lapic_create(vcpu);
 	if (status)
-		panic("cannot build vCPU %u of partition %s: %s", vcpu->shared->index, partition_name(partition),
-		      status_name(status));
+		panic("cannot build vCPU %u of partition %s: %s", vcpu->shared->index,
+		      partition_name(partition), status_name(status));
 }
 
 /* The cost of a boot, told once for each partition. */
@@ -556,7 +564,8 @@ void cpu_main(void)
 	if (this_cpu->index == 0)
 		vcpu_set_timer(vcpu, TIMER_CONSOLE, rdtsc());
 	if (vcpu->partition && vcpu->shared->index == 0 && vcpu->partition->config->autostart)
-		(void)partition_command(vcpu->partition, ORDER_START, "autostart"); /* refused ones stay off */
+		(void)partition_command(vcpu->partition, ORDER_START,
+					"autostart"); /* refused ones stay off */
 	for (;;)
 		live(vcpu);
 }

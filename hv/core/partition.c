@@ -1,6 +1,7 @@
 /*
- * Partitions are built here, once, at boot: CPUs and memory are taken from what the machine has, by the config, all or
- * nothing. And this is where guest memory is reached from: always checked, always through the guest window.
+ * Partitions are built here, once, at boot: CPUs and memory are taken from what the machine has, by the
+ * config, all or nothing. And this is where guest memory is reached from: always checked, always through the
+ * guest window.
  */
 #include <bulkhead/abi.h>
 #include <bulkhead/boot_info.h>
@@ -18,7 +19,7 @@
 
 /* A PC has its devices below 4 GiB: RAM of a full partition ends here and goes on at 4 GiB. */
 #define FULL_LOW_MEMORY (3 * GIB)
-#define NO_CPU          UINT32_MAX
+#define NO_CPU		UINT32_MAX
 
 struct partition *partitions;
 uint32_t partition_count;
@@ -60,16 +61,17 @@ bool partition_write(const struct partition *partition, gpa_t to, const void *fr
 
 const char *partition_state_name(const struct partition *partition)
 {
-	static const char *const ends[] = {
-		[END_NEVER_STARTED] = "not started", [END_SYSTEM_OFF] = "off", [END_STOPPED] = "stopped",
-		[END_FAULT] = "faulted"};
+	static const char *const ends[] = {[END_NEVER_STARTED] = "not started",
+					   [END_SYSTEM_OFF] = "off",
+					   [END_STOPPED] = "stopped",
+					   [END_FAULT] = "faulted"};
 
 	if (partition->refused[0])
 		return "refused";
 	switch (atomic_load(&partition->state)) {
 	case PARTITION_STARTING: return "starting";
-	case PARTITION_RUNNING:  return "running";
-	default:                 return ends[partition->end];
+	case PARTITION_RUNNING: return "running";
+	default: return ends[partition->end];
 	}
 }
 
@@ -104,7 +106,8 @@ static enum status assign_cpus(struct partition *partition, bool taken[])
 		uint32_t cpu = take_cpu(config, i, taken);
 
 		if (cpu == NO_CPU && config->pinned) {
-			log_error("partition %s: cannot have CPU %u: the machine has CPUs 0 to %u, each for one vCPU",
+			log_error("partition %s: cannot have CPU %u: the machine has CPUs 0 to %u, each for "
+				  "one vCPU",
 				  config->name, config->pin[i], cpu_count - 1);
 			return ERR_RANGE;
 		}
@@ -136,7 +139,8 @@ static enum status assign_all_cpus(const struct config *config)
 	for (uint32_t i = 0; i < partition_count; i++)
 		wanted += config->partition[i].cpus;
 	if (wanted > ready_cpus()) {
-		log_error("the partitions want %u CPUs, the machine has %u (one for each vCPU)", wanted, ready_cpus());
+		log_error("the partitions want %u CPUs, the machine has %u (one for each vCPU)", wanted,
+			  ready_cpus());
 		return ERR_RANGE;
 	}
 	for (int pinned = 1; pinned >= 0; pinned--)
@@ -150,7 +154,8 @@ static enum status assign_all_cpus(const struct config *config)
  * Memory
  */
 
-static enum status claim_extent(struct partition *partition, uint64_t address, uint64_t remaining, uint64_t *got)
+static enum status claim_extent(struct partition *partition, uint64_t address, uint64_t remaining,
+				uint64_t *got)
 {
 	owner_t owner = OWNER_PARTITION(partition->id);
 	uint64_t align = remaining >= LARGE_PAGE_SIZE ? LARGE_PAGE_SIZE : PAGE_SIZE;
@@ -199,10 +204,12 @@ static enum status assign_memory(struct partition *partition)
 	if (!status)
 		status = claim_memory(partition, 4 * GIB, partition->memory_high);
 	if (status)
-		log_error("partition %s: wants %llu KiB of memory, %llu KiB are free in all, %llu KiB in one piece (at most "
+		log_error("partition %s: wants %llu KiB of memory, %llu KiB are free in all, %llu KiB in one "
+			  "piece (at most "
 			  "%u pieces can be used)",
-			  config->name, (unsigned long long)(config->memory / KIB), (unsigned long long)(free / KIB),
-			  (unsigned long long)(largest / KIB), PARTITION_EXTENTS);
+			  config->name, (unsigned long long)(config->memory / KIB),
+			  (unsigned long long)(free / KIB), (unsigned long long)(largest / KIB),
+			  PARTITION_EXTENTS);
 	return status;
 }
 
@@ -214,12 +221,12 @@ static enum status map_memory(struct partition *partition)
 {
 	for (uint32_t i = 0; i < partition->extent_count; i++) {
 		const struct memory_extent *extent = &partition->extent[i];
-		enum status status = page_map_add(&partition->guest_map, extent->gpa.value, extent->hpa, extent->size,
-						  MAP_READ | MAP_WRITE | MAP_EXECUTE);
+		enum status status = page_map_add(&partition->guest_map, extent->gpa.value, extent->hpa,
+						  extent->size, MAP_READ | MAP_WRITE | MAP_EXECUTE);
 
 		if (!status)
-			status = page_map_add(&partition->window, GUEST_WINDOW + extent->gpa.value, extent->hpa,
-					      extent->size, MAP_READ | MAP_WRITE);
+			status = page_map_add(&partition->window, GUEST_WINDOW + extent->gpa.value,
+					      extent->hpa, extent->size, MAP_READ | MAP_WRITE);
 		if (status)
 			return status;
 	}
@@ -233,8 +240,9 @@ static unsigned largest_leaf(bool large, bool giant)
 
 static enum status build_maps(struct partition *partition, const struct boot_module *module)
 {
-	enum status status = page_map_create(&partition->guest_map, virt->guest_format, &pool_pages,
-					     largest_leaf(virt_features.large_pages, virt_features.giant_pages));
+	enum status status =
+		page_map_create(&partition->guest_map, virt->guest_format, &pool_pages,
+				largest_leaf(virt_features.large_pages, virt_features.giant_pages));
 
 	if (!status)
 		status = page_map_create(&partition->window, &host_format, &pool_pages, 2);
@@ -300,9 +308,10 @@ static void announce(const struct partition *partition)
 
 	log_info("partition %u %s: %s, %u vCPU%s from CPU %u, %llu KiB in %u piece%s from 0x%llx, image %s",
 		 partition->id + 1, config->name, config->mode == MODE_FULL ? "full" : "para", config->cpus,
-		 config->cpus == 1 ? "" : "s", partition->vcpu[0].cpu, (unsigned long long)(config->memory / KIB),
-		 partition->extent_count, partition->extent_count == 1 ? "" : "s",
-		 (unsigned long long)partition->extent[0].hpa.value, config->image);
+		 config->cpus == 1 ? "" : "s", partition->vcpu[0].cpu,
+		 (unsigned long long)(config->memory / KIB), partition->extent_count,
+		 partition->extent_count == 1 ? "" : "s", (unsigned long long)partition->extent[0].hpa.value,
+		 config->image);
 }
 
 enum status partitions_create(const struct boot_info *boot)

@@ -3,8 +3,9 @@
  *
  *   OFF -> STARTING -> RUNNING -> OFF (system off, stopped, or faulted: `ended` says which)
  *
- * Every change of state goes through a command: partition_command() posts it, all vCPUs leave the guest and park, and the
- * CPU of vCPU 0, the only one that maps the partition's memory while nobody runs in it, carries it out.
+ * Every change of state goes through a command: partition_command() posts it, all vCPUs leave the guest and
+ * park, and the CPU of vCPU 0, the only one that maps the partition's memory while nobody runs in it, carries
+ * it out.
  */
 #pragma once
 
@@ -43,9 +44,9 @@ struct input_queue {
 struct console_line {
 	uint32_t length;
 	char text[CONSOLE_LINE_SIZE];
-	uint8_t escape;        /* inside an escape sequence, which is dropped */
+	uint8_t escape; /* inside an escape sequence, which is dropped */
 	uint8_t escape_length;
-	bool wrapped;          /* the line is the rest of an over-long one */
+	bool wrapped;	       /* the line is the rest of an over-long one */
 	uint64_t last_tsc;     /* when the last byte came */
 	uint64_t bytes, lines; /* statistics */
 };
@@ -53,36 +54,36 @@ struct console_line {
 struct partition {
 	uint32_t id; /* index in the config, from 0; the user sees id + 1 */
 	const struct partition_config *config;
-	_Atomic uint32_t state;          /* enum partition_state */
-	_Atomic uint32_t order;          /* enum partition_order being carried out */
-	uint32_t end;                    /* enum partition_end */
-	char end_reason[128];            /* one line, for list and summary */
+	_Atomic uint32_t state; /* enum partition_state */
+	_Atomic uint32_t order; /* enum partition_order being carried out */
+	uint32_t end;		/* enum partition_end */
+	char end_reason[128];	/* one line, for list and summary */
 	uint32_t restarts;
 	bool started_before;
 	uint64_t start_tsc, end_tsc;
 	struct spinlock lifecycle_lock;
 
 	uint32_t vcpu_count;
-	struct vcpu_shared *vcpu;        /* [vcpu_count] */
+	struct vcpu_shared *vcpu; /* [vcpu_count] */
 
-	struct page_map guest_map;       /* EPT or NPT */
+	struct page_map guest_map;	  /* EPT or NPT */
 	uint64_t memory_low, memory_high; /* bytes from GPA 0; full: bytes from 4 GiB */
-	struct page_map window;          /* host tables below GUEST_WINDOW and MODULE_WINDOW, shared by its CPUs */
+	struct page_map window; /* host tables below GUEST_WINDOW and MODULE_WINDOW, shared by its CPUs */
 	uint32_t extent_count;
 	struct memory_extent extent[PARTITION_EXTENTS]; /* sorted by GPA */
-	uint64_t module_size;            /* bytes of the image at MODULE_WINDOW */
+	uint64_t module_size;				/* bytes of the image at MODULE_WINDOW */
 
-	uint64_t boot_cr3;               /* para: the tables every vCPU starts on */
-	uint64_t stolen_time_gpa;        /* para: PV time records, PV_TIME_STRIDE apart */
-	char refused[96];                /* why it can never start on this machine; empty: it can */
+	uint64_t boot_cr3;	  /* para: the tables every vCPU starts on */
+	uint64_t stolen_time_gpa; /* para: PV time records, PV_TIME_STRIDE apart */
+	char refused[96];	  /* why it can never start on this machine; empty: it can */
 
-	struct spinlock device_lock;     /* devices the partition's vCPUs share */
-	struct full_devices *devices;    /* full; NULL in para */
+	struct spinlock device_lock;  /* devices the partition's vCPUs share */
+	struct full_devices *devices; /* full; NULL in para */
 
 	struct input_queue input;
 	struct console_line console;
-	_Atomic uint32_t memory_protected; /* PSCI MEM_PROTECT: what the guest asked for */
-	uint64_t console_ring_gpa;       /* para; 0: none */
+	_Atomic uint32_t memory_protected;    /* PSCI MEM_PROTECT: what the guest asked for */
+	uint64_t console_ring_gpa;	      /* para; 0: none */
 	struct bh_console_ring *console_ring; /* in the guest window: only this partition's CPUs */
 };
 
@@ -92,18 +93,20 @@ extern const struct config *machine_config; /* the hypervisor's own copy, set be
 
 /* Guest memory, from a CPU of the partition. */
 bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size);
-/* A pointer into the guest window, or NULL unless all of it is the partition's memory. Contiguous across extents. */
+/* A pointer into the guest window, or NULL unless all of it is the partition's memory. Contiguous across
+ * extents. */
 void *partition_memory(const struct partition *partition, gpa_t address, uint64_t size);
 /* Copy once, then check, then use. false: not all of it is the partition's memory, nothing copied. */
 bool partition_read(const struct partition *partition, gpa_t from, void *to, size_t size) MUST_CHECK;
 bool partition_write(const struct partition *partition, gpa_t to, const void *from, size_t size) MUST_CHECK;
 
-/* Posts an order from any CPU. ERR_BUSY while another one is under way, ERR_INVALID where the state does not allow it. */
+/* Posts an order from any CPU. ERR_BUSY while another one is under way, ERR_INVALID where the state does not
+ * allow it. */
 enum status partition_command(struct partition *partition, enum partition_order order, const char *reason);
 
 /*
- * A guest did what cannot be served: reports it in full (reason, registers, last exits), then stops or restarts the
- * partition by its policy. The vCPU must leave its run loop afterwards (return EXIT_LEAVE).
+ * A guest did what cannot be served: reports it in full (reason, registers, last exits), then stops or
+ * restarts the partition by its policy. The vCPU must leave its run loop afterwards (return EXIT_LEAVE).
  */
 void partition_fault(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -115,9 +118,10 @@ static inline const char *partition_name(const struct partition *partition)
 const char *partition_state_name(const struct partition *partition);
 
 struct boot_info;
-/* Boot CPU, all CPUs ready: builds every partition of the config. Refuses, with figures, what does not add up: all of it. */
+/* Boot CPU, all CPUs ready: builds every partition of the config. Refuses, with figures, what does not add
+ * up: all of it. */
 enum status partitions_create(const struct boot_info *boot) MUST_CHECK;
 
 /* lifecycle.c */
 void partition_check_alive(struct partition *partition); /* all vCPUs off, or halted for good: a fault */
-NORETURN void cpu_main(void);                            /* what every CPU does after bring-up */
+NORETURN void cpu_main(void);				 /* what every CPU does after bring-up */

@@ -1,6 +1,6 @@
 /*
- * What a vendor back end offers. Both are in every image; cpu_select_virt() picks one at boot. The exit path never goes
- * through this table: each back end owns its run loop and calls hv/core/exit.h directly.
+ * What a vendor back end offers. Both are in every image; cpu_select_virt() picks one at boot. The exit path
+ * never goes through this table: each back end owns its run loop and calls hv/core/exit.h directly.
  */
 #pragma once
 
@@ -8,9 +8,19 @@
 #include "hv/core/vcpu.h"
 #include "hv/mem/page_map.h"
 
-enum segment_index { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS, SEGMENT_LDTR, SEGMENT_TR, SEGMENTS };
+enum segment_index {
+	SEGMENT_ES,
+	SEGMENT_CS,
+	SEGMENT_SS,
+	SEGMENT_DS,
+	SEGMENT_FS,
+	SEGMENT_GS,
+	SEGMENT_LDTR,
+	SEGMENT_TR,
+	SEGMENTS
+};
 
-#define SEGMENT_LONG (1u << 9)  /* L: 64-bit code */
+#define SEGMENT_LONG (1u << 9)	/* L: 64-bit code */
 #define SEGMENT_BIG  (1u << 10) /* D/B: 32-bit code */
 struct segment {
 	uint64_t base;
@@ -20,13 +30,23 @@ struct segment {
 };
 
 /* Registers outside struct guest_registers. */
-enum virt_register { VIRT_RIP, VIRT_RSP, VIRT_RFLAGS, VIRT_CR0, VIRT_CR2, VIRT_CR3, VIRT_CR4, VIRT_EFER, VIRT_REGISTERS };
+enum virt_register {
+	VIRT_RIP,
+	VIRT_RSP,
+	VIRT_RFLAGS,
+	VIRT_CR0,
+	VIRT_CR2,
+	VIRT_CR3,
+	VIRT_CR4,
+	VIRT_EFER,
+	VIRT_REGISTERS
+};
 
 /* All that fetching the instruction at RIP depends on, but for the tables themselves. */
 struct code_state {
-	uint64_t rip, cr3, base;  /* base: of CS */
-	bool long_mode;           /* EFER.LMA: 4-level paging */
-	uint8_t code;             /* enum code_size */
+	uint64_t rip, cr3, base; /* base: of CS */
+	bool long_mode;		 /* EFER.LMA: 4-level paging */
+	uint8_t code;		 /* enum code_size */
 };
 
 /* `access` as in struct segment. */
@@ -38,24 +58,24 @@ static inline enum code_size code_size_of(uint64_t efer, uint32_t access)
 }
 
 struct virt_features {
-	bool nested_paging;       /* EPT or NPT: required */
-	bool unrestricted_guest;  /* VT-x: full partitions need it; always true on SVM */
-	bool large_pages;         /* 2 MiB leaves in the guest map */
-	bool giant_pages;         /* 1 GiB leaves */
-	bool tagged_tlb;          /* VPID or ASID */
-	bool next_rip;            /* the CPU tells the length of trapped instructions */
-	bool preemption_timer;    /* VT-x */
-	uint32_t tags;            /* number of ASIDs or VPIDs */
+	bool nested_paging;	 /* EPT or NPT: required */
+	bool unrestricted_guest; /* VT-x: full partitions need it; always true on SVM */
+	bool large_pages;	 /* 2 MiB leaves in the guest map */
+	bool giant_pages;	 /* 1 GiB leaves */
+	bool tagged_tlb;	 /* VPID or ASID */
+	bool next_rip;		 /* the CPU tells the length of trapped instructions */
+	bool preemption_timer;	 /* VT-x */
+	uint32_t tags;		 /* number of ASIDs or VPIDs */
 };
 
 #define VIRT_MESSAGE 160
 
 struct virt_ops {
-	const char *name;         /* "VT-x" or "SVM" */
+	const char *name; /* "VT-x" or "SVM" */
 
 	/*
-	 * Is this CPU able to? Called on every CPU before anything is touched. ERR_UNSUPPORTED with *message saying which feature is
-	 * missing, what was found and what to do (firmware setup); fills *features.
+	 * Is this CPU able to? Called on every CPU before anything is touched. ERR_UNSUPPORTED with *message
+	 * saying which feature is missing, what was found and what to do (firmware setup); fills *features.
 	 */
 	enum status (*probe)(struct virt_features *features, char message[VIRT_MESSAGE]);
 
@@ -66,7 +86,8 @@ struct virt_ops {
 
 	/* Once a vCPU, on its own CPU: VMCS or VMCB, bitmaps. */
 	enum status (*vcpu_create)(struct vcpu *vcpu);
-	/* Architectural start state. Also clears what a former guest left in the CPU: DRs, FPU, XCR0, syscall MSRs. */
+	/* Architectural start state. Also clears what a former guest left in the CPU: DRs, FPU, XCR0, syscall
+	 * MSRs. */
 	void (*vcpu_reset)(struct vcpu *vcpu, const struct vcpu_start *start);
 	/* Runs the guest until it has to leave (EXIT_LEAVE, or vcpu_service() said so). */
 	void (*vcpu_run)(struct vcpu *vcpu);
@@ -85,8 +106,9 @@ struct virt_ops {
 	void (*interrupt_window)(struct vcpu *vcpu, bool open);
 
 	/*
-	 * Makes the CPU wholly the host's before it waits or lets interrupts in within an exit: some exits run with part of the
-	 * guest's state still loaded. Harmless when nothing is left to do. NULL: every exit is the host's from its start.
+	 * Makes the CPU wholly the host's before it waits or lets interrupts in within an exit: some exits
+	 * run with part of the guest's state still loaded. Harmless when nothing is left to do. NULL: every
+	 * exit is the host's from its start.
 	 */
 	void (*restore_host)(struct vcpu *vcpu);
 

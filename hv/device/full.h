@@ -1,24 +1,29 @@
 /*
- * The PC a full partition sees. Device models are pure: they hold their registers, take port or register accesses and the
- * time, and answer; how they are wired stands in full.c alone. One partition has one struct full_devices; each vCPU one lapic.
+ * The PC a full partition sees. Device models are pure: they hold their registers, take port or register
+ * accesses and the time, and answer; how they are wired stands in full.c alone. One partition has one struct
+ * full_devices; each vCPU one lapic.
  */
 #pragma once
 
 #include "arch/x86/registers.h"
 #include "hv/core/partition.h"
 
-/* Builds the devices of a full partition in their power-on state; called again at each reset. From the pool at creation. */
+/* Builds the devices of a full partition in their power-on state; called again at each reset. From the pool
+ * at creation. */
 enum status full_devices_create(struct partition *partition) MUST_CHECK;
 void full_devices_reset(struct partition *partition);
-/* The vCPU's local APIC: power-on state; called on the vCPU's own CPU. Allocates at the first call (vcpu->lapic). */
+/* The vCPU's local APIC: power-on state; called on the vCPU's own CPU. Allocates at the first call
+ * (vcpu->lapic). */
 enum status lapic_create(struct vcpu *vcpu) MUST_CHECK;
 void full_vcpu_reset(struct vcpu *vcpu);
 
-/* Ports, MMIO and MSRs of devices. false: nothing there (ports read all ones, writes are ignored; MMIO and MSRs fault). */
+/* Ports, MMIO and MSRs of devices. false: nothing there (ports read all ones, writes are ignored; MMIO and
+ * MSRs fault). */
 bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value);
 bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value);
 bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value);
-bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value); /* the lowest `size` bytes */
+bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size,
+		     uint64_t value); /* the lowest `size` bytes */
 static inline bool full_is_mmio(gpa_t address)
 {
 	return ALIGN_DOWN(address.value, PAGE_SIZE) == APIC_DEFAULT_BASE; /* one device so far */
@@ -31,11 +36,13 @@ bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 uint8_t full_task_priority(const struct vcpu *vcpu);
 void full_set_task_priority(struct vcpu *vcpu, uint8_t priority);
 
-/* Interrupts for the back end to deliver: -1, or the vector. peek does not change anything; take acknowledges it. */
+/* Interrupts for the back end to deliver: -1, or the vector. peek does not change anything; take acknowledges
+ * it. */
 int full_peek_interrupt(struct vcpu *vcpu);
 int full_take_interrupt(struct vcpu *vcpu);
 
-/* A deadline (vcpu->timer[TIMER_LAPIC] or TIMER_PIT) has passed, or the PIT was programmed by another vCPU. */
+/* A deadline (vcpu->timer[TIMER_LAPIC] or TIMER_PIT) has passed, or the PIT was programmed by another vCPU.
+ */
 void full_timer(struct vcpu *vcpu, enum timer_kind kind);
 /* Console input has arrived in partition->input (vCPU 0 looks). */
 void full_console_input(struct vcpu *vcpu);

@@ -10,40 +10,40 @@
 #include <stdint.h>
 
 /* CPUID leaves (the signature reads "BulkheadHypr" in EBX, ECX, EDX). */
-#define BH_CPUID_BASE          0x40000000u
-#define BH_CPUID_ABI           0x40000001u /* EAX revision; EBX partition id | vCPU index << 16; ECX flags */
-#define BH_CPUID_ABI_VMMCALL   (1u << 0)
-#define BH_CPUID_ABI_PARA      (1u << 1)
-#define BH_CPUID_CLOCK         0x40000010u /* EAX TSC kHz, EBX local APIC timer kHz */
-#define BH_SIGNATURE_EBX       0x6B6C7542u /* "Bulk" */
-#define BH_SIGNATURE_ECX       0x64616568u /* "head" */
-#define BH_SIGNATURE_EDX       0x72707948u /* "Hypr" */
-#define BH_ABI_MAJOR           1u
-#define BH_ABI_MINOR           0u
-#define BH_ABI_REVISION        (BH_ABI_MAJOR << 16 | BH_ABI_MINOR)
+#define BH_CPUID_BASE	     0x40000000u
+#define BH_CPUID_ABI	     0x40000001u /* EAX revision; EBX partition id | vCPU index << 16; ECX flags */
+#define BH_CPUID_ABI_VMMCALL (1u << 0)
+#define BH_CPUID_ABI_PARA    (1u << 1)
+#define BH_CPUID_CLOCK	     0x40000010u /* EAX TSC kHz, EBX local APIC timer kHz */
+#define BH_SIGNATURE_EBX     0x6B6C7542u /* "Bulk" */
+#define BH_SIGNATURE_ECX     0x64616568u /* "head" */
+#define BH_SIGNATURE_EDX     0x72707948u /* "Hypr" */
+#define BH_ABI_MAJOR	     1u
+#define BH_ABI_MINOR	     0u
+#define BH_ABI_REVISION	     (BH_ABI_MAJOR << 16 | BH_ABI_MINOR)
 
 /* Function identifier (SMCCC 1.1, 2.5). */
-#define SMCCC_FAST             (1u << 31)
-#define SMCCC_64               (1u << 30)
-#define SMCCC_HINT             (1u << 16)
+#define SMCCC_FAST	       (1u << 31)
+#define SMCCC_64	       (1u << 30)
+#define SMCCC_HINT	       (1u << 16)
 #define SMCCC_OWNER_SHIFT      24
 #define SMCCC_OWNER_ARCH       0u
 #define SMCCC_OWNER_STANDARD   4u
 #define SMCCC_OWNER_STD_HYP    5u
 #define SMCCC_OWNER_VENDOR_HYP 6u
 
-#define SMCCC_SUCCESS           0
-#define SMCCC_NOT_SUPPORTED     (-1)
-#define SMCCC_NOT_REQUIRED      (-2)
+#define SMCCC_SUCCESS		0
+#define SMCCC_NOT_SUPPORTED	(-1)
+#define SMCCC_NOT_REQUIRED	(-2)
 #define SMCCC_INVALID_PARAMETER (-3)
 
 /* Tier 0: discovery. */
-#define SMCCC_VERSION           0x80000000u
-#define SMCCC_ARCH_FEATURES     0x80000001u
-#define VENDOR_FEATURES         0x86000000u /* x0..x3: 128-bit map of the vendor call numbers */
-#define VENDOR_CALL_UID         0x8600FF01u
-#define VENDOR_CALL_REVISION    0x8600FF03u
-#define SMCCC_VERSION_1_1       0x10001u
+#define SMCCC_VERSION	     0x80000000u
+#define SMCCC_ARCH_FEATURES  0x80000001u
+#define VENDOR_FEATURES	     0x86000000u /* x0..x3: 128-bit map of the vendor call numbers */
+#define VENDOR_CALL_UID	     0x8600FF01u
+#define VENDOR_CALL_REVISION 0x8600FF03u
+#define SMCCC_VERSION_1_1    0x10001u
 
 /* Our UUID 6f2c8d1e-4b57-4c0a-9d3e-b01c4ead5a11, as the four words x0..x3: first byte lowest. */
 #define BH_UID_0 0x1E8D2C6Fu
@@ -52,62 +52,62 @@
 #define BH_UID_3 0x115AAD4Eu
 
 /* Tier 1: PSCI. */
-#define PSCI_VERSION            0x84000000u
-#define PSCI_CPU_SUSPEND_32     0x84000001u
-#define PSCI_CPU_SUSPEND_64     0xC4000001u
-#define PSCI_CPU_OFF            0x84000002u
-#define PSCI_CPU_ON_32          0x84000003u
-#define PSCI_CPU_ON_64          0xC4000003u
-#define PSCI_AFFINITY_INFO_32   0x84000004u
-#define PSCI_AFFINITY_INFO_64   0xC4000004u
-#define PSCI_MIGRATE_INFO_TYPE  0x84000006u
-#define PSCI_SYSTEM_OFF         0x84000008u
-#define PSCI_SYSTEM_RESET       0x84000009u
-#define PSCI_FEATURES           0x8400000Au
-#define PSCI_SYSTEM_SUSPEND_32  0x8400000Eu
-#define PSCI_SYSTEM_SUSPEND_64  0xC400000Eu
-#define PSCI_STAT_RESIDENCY_32  0x84000010u
-#define PSCI_STAT_RESIDENCY_64  0xC4000010u
-#define PSCI_STAT_COUNT_32      0x84000011u
-#define PSCI_STAT_COUNT_64      0xC4000011u
-#define PSCI_SYSTEM_RESET2_32   0x84000012u
-#define PSCI_SYSTEM_RESET2_64   0xC4000012u
-#define PSCI_MEM_PROTECT        0x84000013u
+#define PSCI_VERSION		0x84000000u
+#define PSCI_CPU_SUSPEND_32	0x84000001u
+#define PSCI_CPU_SUSPEND_64	0xC4000001u
+#define PSCI_CPU_OFF		0x84000002u
+#define PSCI_CPU_ON_32		0x84000003u
+#define PSCI_CPU_ON_64		0xC4000003u
+#define PSCI_AFFINITY_INFO_32	0x84000004u
+#define PSCI_AFFINITY_INFO_64	0xC4000004u
+#define PSCI_MIGRATE_INFO_TYPE	0x84000006u
+#define PSCI_SYSTEM_OFF		0x84000008u
+#define PSCI_SYSTEM_RESET	0x84000009u
+#define PSCI_FEATURES		0x8400000Au
+#define PSCI_SYSTEM_SUSPEND_32	0x8400000Eu
+#define PSCI_SYSTEM_SUSPEND_64	0xC400000Eu
+#define PSCI_STAT_RESIDENCY_32	0x84000010u
+#define PSCI_STAT_RESIDENCY_64	0xC4000010u
+#define PSCI_STAT_COUNT_32	0x84000011u
+#define PSCI_STAT_COUNT_64	0xC4000011u
+#define PSCI_SYSTEM_RESET2_32	0x84000012u
+#define PSCI_SYSTEM_RESET2_64	0xC4000012u
+#define PSCI_MEM_PROTECT	0x84000013u
 #define PSCI_MEM_CHECK_RANGE_32 0x84000014u
 #define PSCI_MEM_CHECK_RANGE_64 0xC4000014u
-#define PSCI_VERSION_1_1        0x10001u
+#define PSCI_VERSION_1_1	0x10001u
 
-#define PSCI_SUCCESS            0
-#define PSCI_NOT_SUPPORTED      (-1)
+#define PSCI_SUCCESS		0
+#define PSCI_NOT_SUPPORTED	(-1)
 #define PSCI_INVALID_PARAMETERS (-2)
-#define PSCI_DENIED             (-3)
-#define PSCI_ALREADY_ON         (-4)
-#define PSCI_ON_PENDING         (-5)
-#define PSCI_INTERNAL_FAILURE   (-6)
-#define PSCI_NOT_PRESENT        (-7)
-#define PSCI_DISABLED           (-8)
-#define PSCI_INVALID_ADDRESS    (-9)
+#define PSCI_DENIED		(-3)
+#define PSCI_ALREADY_ON		(-4)
+#define PSCI_ON_PENDING		(-5)
+#define PSCI_INTERNAL_FAILURE	(-6)
+#define PSCI_NOT_PRESENT	(-7)
+#define PSCI_DISABLED		(-8)
+#define PSCI_INVALID_ADDRESS	(-9)
 
-#define PSCI_AFFINITY_ON         0
-#define PSCI_AFFINITY_OFF        1
+#define PSCI_AFFINITY_ON	 0
+#define PSCI_AFFINITY_OFF	 1
 #define PSCI_AFFINITY_ON_PENDING 2
 
 /* Tier 1: console, entropy, stolen time. */
-#define FFA_CONSOLE_LOG_32      0x8400008Au /* x1 count <= 24, characters packed 4 a register from x2 */
-#define FFA_CONSOLE_LOG_64      0xC400008Au /* x1 count <= 48, characters packed 8 a register from x2 */
-#define FFA_ERROR               0x84000060u
-#define FFA_SUCCESS_32          0x84000061u
-#define FFA_NOT_SUPPORTED       (-1)
-#define FFA_INVALID_PARAMETERS  (-2)
+#define FFA_CONSOLE_LOG_32     0x8400008Au /* x1 count <= 24, characters packed 4 a register from x2 */
+#define FFA_CONSOLE_LOG_64     0xC400008Au /* x1 count <= 48, characters packed 8 a register from x2 */
+#define FFA_ERROR	       0x84000060u
+#define FFA_SUCCESS_32	       0x84000061u
+#define FFA_NOT_SUPPORTED      (-1)
+#define FFA_INVALID_PARAMETERS (-2)
 
-#define TRNG_VERSION            0x84000050u
-#define TRNG_FEATURES           0x84000051u
-#define TRNG_GET_UUID           0x84000052u
-#define TRNG_RND_32             0x84000053u
-#define TRNG_RND_64             0xC4000053u
-#define TRNG_VERSION_1_0        0x10000u
+#define TRNG_VERSION		0x84000050u
+#define TRNG_FEATURES		0x84000051u
+#define TRNG_GET_UUID		0x84000052u
+#define TRNG_RND_32		0x84000053u
+#define TRNG_RND_64		0xC4000053u
+#define TRNG_VERSION_1_0	0x10000u
 #define TRNG_INVALID_PARAMETERS (-2)
-#define TRNG_NO_ENTROPY         (-3)
+#define TRNG_NO_ENTROPY		(-3)
 
 /* The generator's UUID 6c6601dd-c808-42c5-91de-f1ab620f0497, in the same form. */
 #define BH_TRNG_UUID_0 0xDD01666Cu
@@ -115,8 +115,8 @@
 #define BH_TRNG_UUID_2 0xABF1DE91u
 #define BH_TRNG_UUID_3 0x97040F62u
 
-#define PV_TIME_FEATURES        0xC5000020u
-#define PV_TIME_ST              0xC5000021u /* x0: GPA of this vCPU's stolen-time record */
+#define PV_TIME_FEATURES 0xC5000020u
+#define PV_TIME_ST	 0xC5000021u /* x0: GPA of this vCPU's stolen-time record */
 
 struct pv_stolen_time {
 	uint32_t revision;   /* 0 */
@@ -125,51 +125,54 @@ struct pv_stolen_time {
 };
 
 /*
- * Vendor calls (owner 6). Para partitions only; a full partition gets NOT_SUPPORTED. All take 64-bit arguments.
- * Shared pages are page-aligned GPAs in the partition's own memory; x1 = 0 takes the page back.
+ * Vendor calls (owner 6). Para partitions only; a full partition gets NOT_SUPPORTED. All take 64-bit
+ * arguments. Shared pages are page-aligned GPAs in the partition's own memory; x1 = 0 takes the page back.
  */
-#define VENDOR_EVENT_PAGE       0xC6000001u /* x1 GPA of struct bh_event_page, x2 upcall vector 32..255 */
-#define VENDOR_IPI              0xC6000002u /* x1 target vCPU, x2 event number 0..55 */
-#define VENDOR_DEADLINE         0xC6000003u /* x1 absolute TSC value that raises BH_EVENT_TIMER; 0 disarms */
-#define VENDOR_CONSOLE_RING     0xC6000004u /* x1 GPA of struct bh_console_ring */
-#define VENDOR_CONSOLE_KICK     0xC6000005u /* tells that `out` has bytes: after kick_wanted was seen set */
-#define VENDOR_CLOCK_PAGE       0xC6000006u /* x1 GPA of struct bh_clock_page */
+#define VENDOR_EVENT_PAGE   0xC6000001u /* x1 GPA of struct bh_event_page, x2 upcall vector 32..255 */
+#define VENDOR_IPI	    0xC6000002u /* x1 target vCPU, x2 event number 0..55 */
+#define VENDOR_DEADLINE	    0xC6000003u /* x1 absolute TSC value that raises BH_EVENT_TIMER; 0 disarms */
+#define VENDOR_CONSOLE_RING 0xC6000004u /* x1 GPA of struct bh_console_ring */
+#define VENDOR_CONSOLE_KICK 0xC6000005u /* tells that `out` has bytes: after kick_wanted was seen set */
+#define VENDOR_CLOCK_PAGE   0xC6000006u /* x1 GPA of struct bh_clock_page */
 
-/* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest, console events on vCPU 0. */
-#define BH_EVENT_IPIS           56
-#define BH_EVENT_TIMER          63
-#define BH_EVENT_CONSOLE_INPUT  62
-#define BH_EVENT_CONSOLE_SPACE  61
+/* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest, console events on
+ * vCPU 0. */
+#define BH_EVENT_IPIS	       56
+#define BH_EVENT_TIMER	       63
+#define BH_EVENT_CONSOLE_INPUT 62
+#define BH_EVENT_CONSOLE_SPACE 61
 
 /*
- * One page for each vCPU. After an event was raised, and (pending & ~mask) is not zero, the upcall vector is delivered as
- * an external interrupt as soon as IF = 1. One upcall stands for all events raised until it is delivered, so the handler
- * takes every unmasked bit (an atomic exchange or AND) before IRET. There is no end-of-interrupt call. A guest that unmasks
- * looks at `pending` itself first. HLT and CPU_SUSPEND do not sleep while (pending & ~mask) is not zero.
+ * One page for each vCPU. After an event was raised, and (pending & ~mask) is not zero, the upcall vector is
+ * delivered as an external interrupt as soon as IF = 1. One upcall stands for all events raised until it is
+ * delivered, so the handler takes every unmasked bit (an atomic exchange or AND) before IRET. There is no
+ * end-of-interrupt call. A guest that unmasks looks at `pending` itself first. HLT and CPU_SUSPEND do not
+ * sleep while (pending & ~mask) is not zero.
  */
 struct bh_event_page {
-	uint64_t pending;    /* set by the hypervisor and by senders, cleared by the guest: always atomically */
-	uint64_t mask;       /* the guest's: 1 = does not upcall, and does not end CPU_SUSPEND */
+	uint64_t pending; /* set by the hypervisor and by senders, cleared by the guest: always atomically */
+	uint64_t mask;	  /* the guest's: 1 = does not upcall, and does not end CPU_SUSPEND */
 };
 
 /* Clock: ns = ((tsc - tsc_base) * mul >> 32) + ns_base, exact to the read; constant, so no sequence count. */
 struct bh_clock_page {
-	uint32_t version;    /* 1 */
+	uint32_t version; /* 1 */
 	uint32_t tsc_khz;
 	uint64_t tsc_base;
-	uint64_t ns_base;    /* nanoseconds since the hypervisor started, at tsc_base */
-	uint64_t mul;        /* 2^32 * 10^6 / tsc_khz */
-	uint64_t wall_s;     /* seconds since 1970 at tsc_base, from the machine's RTC; 0: unknown */
+	uint64_t ns_base; /* nanoseconds since the hypervisor started, at tsc_base */
+	uint64_t mul;	  /* 2^32 * 10^6 / tsc_khz */
+	uint64_t wall_s;  /* seconds since 1970 at tsc_base, from the machine's RTC; 0: unknown */
 };
 
 /*
- * Console ring: one page. Positions count bytes for ever and are used modulo the size (a power of two). The guest
- * writes out[], then out_head, then looks at kick_wanted (a full barrier between): if 1, it calls VENDOR_CONSOLE_KICK. The
- * hypervisor reads `out` every 10 ms while bytes flow, so a steady flow needs no call; when it finds the ring empty it
- * sets kick_wanted, looks once more, and stops polling. `in` is the other way round: BH_EVENT_CONSOLE_INPUT.
+ * Console ring: one page. Positions count bytes for ever and are used modulo the size (a power of two). The
+ * guest writes out[], then out_head, then looks at kick_wanted (a full barrier between): if 1, it calls
+ * VENDOR_CONSOLE_KICK. The hypervisor reads `out` every 10 ms while bytes flow, so a steady flow needs no
+ * call; when it finds the ring empty it sets kick_wanted, looks once more, and stops polling. `in` is the
+ * other way round: BH_EVENT_CONSOLE_INPUT.
  */
 #define BH_RING_OUT_SIZE 2048u
-#define BH_RING_IN_SIZE  1024u
+#define BH_RING_IN_SIZE	 1024u
 struct bh_console_ring {
 	uint32_t out_head;    /* guest writes */
 	uint32_t out_tail;    /* hypervisor writes */
@@ -184,17 +187,18 @@ struct bh_console_ring {
 
 /*
  * How a para guest starts (vCPU 0 at boot; others through CPU_ON): 64-bit mode, flat segments, paging on with
- * identity-mapped boot tables of 2 MiB pages over the partition's memory, IF = 0, RIP = ELF entry (CPU_ON: x2),
- * RSP = 0, RDI = RAX = context (vCPU 0: GPA of struct bh_start; CPU_ON: x3).
+ * identity-mapped boot tables of 2 MiB pages over the partition's memory, IF = 0, RIP = ELF entry (CPU_ON:
+ * x2), RSP = 0, RDI = RAX = context (vCPU 0: GPA of struct bh_start; CPU_ON: x3).
  */
 #define BH_START_MAGIC 0x7472617453684220ull /* " BhStart" read as bytes */
 struct bh_start {
 	uint64_t magic;
-	uint32_t size;          /* sizeof(struct bh_start) */
+	uint32_t size; /* sizeof(struct bh_start) */
 	uint32_t vcpu_count;
-	uint64_t memory_size;   /* bytes of RAM, from GPA 0 */
-	uint64_t free_start;    /* first GPA above everything the hypervisor placed: image, tables, this record */
-	uint64_t cmdline;       /* GPA of a NUL-terminated string */
+	uint64_t memory_size; /* bytes of RAM, from GPA 0 */
+	uint64_t
+		free_start; /* first GPA above everything the hypervisor placed: image, tables, this record */
+	uint64_t cmdline;   /* GPA of a NUL-terminated string */
 	uint32_t tsc_khz;
 	uint32_t partition_id;
 	char name[16];

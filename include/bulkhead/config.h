@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #define CONFIG_MAX_PARTITIONS 16
-#define CONFIG_MAX_CPUS       64  /* physical CPUs, and vCPUs of one partition */
-#define CONFIG_NAME_SIZE      16  /* with the closing NUL */
+#define CONFIG_MAX_CPUS	      64 /* physical CPUs, and vCPUs of one partition */
+#define CONFIG_NAME_SIZE      16 /* with the closing NUL */
 #define CONFIG_PATH_SIZE      128
 #define CONFIG_CMDLINE_SIZE   256
 #define CONFIG_SHA256_SIZE    32
@@ -26,32 +26,33 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 struct partition_config {
 	char name[CONFIG_NAME_SIZE];
 	enum partition_mode mode;
-	uint32_t cpus;                 /* number of vCPUs, each on a physical CPU of its own; default 1 */
-	uint32_t pinned;               /* entries of pin[] given; 0, or equal to cpus */
+	uint32_t cpus;		       /* number of vCPUs, each on a physical CPU of its own; default 1 */
+	uint32_t pinned;	       /* entries of pin[] given; 0, or equal to cpus */
 	uint32_t pin[CONFIG_MAX_CPUS]; /* physical CPU index for vCPU i, counted from 0 in firmware order */
-	uint64_t memory;               /* bytes, a multiple of 4 KiB, at least 1 MiB */
+	uint64_t memory;	       /* bytes, a multiple of 4 KiB, at least 1 MiB */
 	char image[CONFIG_PATH_SIZE];
 	bool has_sha256;
 	uint8_t sha256[CONFIG_SHA256_SIZE];
 	char cmdline[CONFIG_CMDLINE_SIZE];
-	enum fault_policy on_fault;    /* default ON_FAULT_STOP */
-	uint32_t max_restarts;         /* restarts on_fault allows before it stops for good; default 3 */
-	bool autostart;                /* default true; false waits for the monitor's `start` */
-	bool hypervisor_leaf;          /* full only: show CPUID 4000_00xxh; default true */
-	uint32_t line;                 /* where its section begins, for messages */
+	enum fault_policy on_fault; /* default ON_FAULT_STOP */
+	uint32_t max_restarts;	    /* restarts on_fault allows before it stops for good; default 3 */
+	bool autostart;		    /* default true; false waits for the monitor's `start` */
+	bool hypervisor_leaf;	    /* full only: show CPUID 4000_00xxh; default true */
+	uint32_t line;		    /* where its section begins, for messages */
 };
 
 struct config {
-	bool console_serial;           /* default true, true */
+	bool console_serial; /* default true, true */
 	bool console_screen;
-	uint16_t serial_port;          /* I/O port of the 16550 the hypervisor uses; default 3F8h */
-	enum log_level log;            /* default LOG_INFO */
-	bool poweroff_when_done;       /* all partitions ended: power off; default true */
+	uint16_t serial_port;	 /* I/O port of the 16550 the hypervisor uses; default 3F8h */
+	enum log_level log;	 /* default LOG_INFO */
+	bool poweroff_when_done; /* all partitions ended: power off; default true */
 	uint32_t partition_count;
 	struct partition_config partition[CONFIG_MAX_PARTITIONS];
 };
 
-/* One mistake in the text. `message` says what was found and what was expected, without position or newline. */
+/* One mistake in the text. `message` says what was found and what was expected, without position or newline.
+ */
 typedef void config_report_fn(void *context, uint32_t line, uint32_t column, const char *message);
 
 /*
@@ -59,4 +60,5 @@ typedef void config_report_fn(void *context, uint32_t line, uint32_t column, con
  * every mistake found, in the order of the text. Returns the number of mistakes: 0 means *out can be used.
  * Allocates nothing, keeps no state.
  */
-uint32_t config_parse(const char *text, size_t size, struct config *out, config_report_fn *report, void *context);
+uint32_t config_parse(const char *text, size_t size, struct config *out, config_report_fn *report,
+		      void *context);
