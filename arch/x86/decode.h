@@ -1,6 +1,6 @@
 /*
- * The instruction decoder: lengths and operands of what a guest can trap on, from bytes alone (no guest state but the mode).
- * And the guest's own page walk, to fetch those bytes. Both are pure and host-tested.
+ * The instruction decoder: lengths and operands of what a guest can trap on, from bytes alone (no guest state
+ * but the mode). And the guest's own page walk, to fetch those bytes. Both are pure and host-tested.
  */
 #pragma once
 
@@ -10,34 +10,47 @@
 
 enum code_size { CODE_16 = 2, CODE_32 = 4, CODE_64 = 8 }; /* default size of the code segment */
 
-enum mmio_operation { MMIO_LOAD, MMIO_STORE, MMIO_AND, MMIO_OR, MMIO_XOR, MMIO_ADD, MMIO_SUB, MMIO_COMPARE, MMIO_TEST, MMIO_EXCHANGE };
+enum mmio_operation {
+	MMIO_LOAD,
+	MMIO_STORE,
+	MMIO_AND,
+	MMIO_OR,
+	MMIO_XOR,
+	MMIO_ADD,
+	MMIO_SUB,
+	MMIO_COMPARE,
+	MMIO_TEST,
+	MMIO_EXCHANGE
+};
 
 struct instruction {
 	uint8_t length;
-	uint8_t operation;      /* enum mmio_operation */
-	uint8_t size;           /* bytes accessed in memory: 1, 2, 4, 8 */
-	uint8_t register_size;  /* bytes of the register operand (MOVZX/MOVSX differ from size) */
+	uint8_t operation;	/* enum mmio_operation */
+	uint8_t size;		/* bytes accessed in memory: 1, 2, 4, 8 */
+	uint8_t register_size;	/* bytes of the register operand (MOVZX/MOVSX differ from size) */
 	uint8_t register_index; /* RAX.. (enum in vcpu.h); for byte registers AH..BH: high_byte */
-	bool high_byte;         /* AH, CH, DH, BH */
+	bool high_byte;		/* AH, CH, DH, BH */
 	bool sign_extend;
-	bool immediate;         /* the source is `value`, not a register */
-	bool memory_first;      /* memory is the first operand: the destination, and what COMPARE subtracts from */
-	uint64_t value;         /* sign-extended */
+	bool immediate;	   /* the source is `value`, not a register */
+	bool memory_first; /* memory is the first operand: the destination, and what COMPARE subtracts from */
+	uint64_t value;	   /* sign-extended */
 };
 
-/* Decodes an instruction with one memory operand. ERR_UNSUPPORTED: not one we emulate; ERR_FORMAT: runs past `available`. */
-enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code, struct instruction *out) MUST_CHECK;
+/* Decodes an instruction with one memory operand. ERR_UNSUPPORTED: not one we emulate; ERR_FORMAT: runs past
+ * `available`. */
+enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code,
+			struct instruction *out) MUST_CHECK;
 
 /*
- * What was decoded lately. The bytes and the code size are all that decoding depends on, so an entry is never wrong. A guest
- * reaches its devices from a handful of places.
+ * What was decoded lately. The bytes and the code size are all that decoding depends on, so an entry is never
+ * wrong. A guest reaches its devices from a handful of places.
  */
 #define DECODED_SLOTS 8
 struct decoded {
 	uint64_t bytes[2];
 	uint32_t code; /* enum code_size; 0: empty */
 	struct instruction instruction;
-};
+} ALIGNED(64); /* found by a shift */
 
 /* Length of prefixes + `opcode` at bytes, or 0 when that is not what stands there. */
 unsigned decode_length(const uint8_t *bytes, size_t available, enum code_size code, const uint8_t *opcode,
@@ -46,14 +59,14 @@ unsigned decode_length(const uint8_t *bytes, size_t available, enum code_size co
 /* Guest paging as CR0, CR3, CR4, EFER say: none, 32-bit, PAE, 4-level. */
 struct guest_paging {
 	uint64_t cr0, cr3, cr4, efer;
-	bool user, write, fetch;   /* access wanted */
-	bool alignment_check;      /* RFLAGS.AC: lifts CR4.SMAP */
+	bool user, write, fetch; /* access wanted */
+	bool alignment_check;	 /* RFLAGS.AC: lifts CR4.SMAP */
 };
 /* Reads 8 (PAE, 4-level) or 4 bytes of a guest page table; false: not memory of the guest. */
 typedef bool guest_read_fn(void *context, gpa_t address, void *to, size_t size);
 /*
- * ERR_NOT_FOUND: not mapped or not allowed; *error is the #PF error code then. ERR_RANGE: a table is not memory of the guest.
- * Accessed and dirty bits stay as they are.
+ * ERR_NOT_FOUND: not mapped or not allowed; *error is the #PF error code then. ERR_RANGE: a table is not
+ * memory of the guest. Accessed and dirty bits stay as they are.
  */
-enum status guest_translate(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read, void *context,
-			    gpa_t *address, uint32_t *error) MUST_CHECK;
+enum status guest_translate(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read,
+			    void *context, gpa_t *address, uint32_t *error) MUST_CHECK;

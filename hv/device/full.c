@@ -221,7 +221,7 @@ static const struct port_row *find_port(uint16_t port)
 
 /* Never under the device lock: the order takes the lifecycle lock. It may be refused when another one is
  * under way. */
-static void obey(struct vcpu *vcpu, enum chipset_order order)
+static NOINLINE void obey(struct vcpu *vcpu, enum chipset_order order)
 {
 	enum status status = OK;
 
@@ -232,10 +232,12 @@ static void obey(struct vcpu *vcpu, enum chipset_order order)
 	(void)status;
 }
 
-static void out_bytes(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
+/* A wide access to a device of byte registers: one after the other. */
+static NOINLINE bool out_bytes(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
 {
 	for (unsigned i = 0; i < size; i++)
 		(void)full_port_out(vcpu, (uint16_t)(port + i), 1, value >> 8 * i & 0xFF);
+	return true;
 }
 
 bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
@@ -245,10 +247,8 @@ bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t val
 
 	if (!row)
 		return false;
-	if (size != 1 && !row->wide) {
-		out_bytes(vcpu, port, size, value);
-		return true;
-	}
+	if (unlikely(size != 1) && !row->wide)
+		return out_bytes(vcpu, port, size, value);
 	spin_lock(&vcpu->partition->device_lock);
 	order = row->out(vcpu, port, value);
 	spin_unlock(&vcpu->partition->device_lock);
@@ -381,26 +381,21 @@ static __attribute__((noinline)) int attend(struct vcpu *vcpu)
 	}
 	if (takes_from_pic(lapic))
 		vector = pic_vector(vcpu);
-	return vector != PIC_QUIET ? vector : lapic_pending(lapic);
+	return vector != PIC_QUIET ? vector : lapic->pending;
 }
 
 int full_peek_interrupt(struct vcpu *vcpu)
 {
 	if (unlikely(lapic_load(&vcpu->lapic->attention)))
 		return attend(vcpu);
-	return lapic_pending(vcpu->lapic);
+	return vcpu->lapic->pending;
 }
 
 int full_take_interrupt(struct vcpu *vcpu)
 {
-	int vector;
-
 	if (unlikely(takes_from_pic(vcpu->lapic)))
 		return acknowledge_pic(vcpu);
-	vector = lapic_pending(vcpu->lapic);
-	if (vector >= 0)
-		lapic_acknowledge(vcpu->lapic, (unsigned)vector);
-	return vector;
+	return lapic_acknowledge(vcpu->lapic);
 }
 
 /*

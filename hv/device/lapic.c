@@ -58,12 +58,20 @@ static bool enabled(const struct lapic *lapic)
  * Interrupts in and out
  */
 
-/* PPR is the higher of TPR and the class in service (11.8.3.1). */
-static void update_priority(struct lapic *lapic)
+/* PPR is the higher of TPR and the class in service (11.8.3.1), and lets higher classes through. */
+static void update_priority(struct vcpu *vcpu)
 {
+	struct lapic *lapic = vcpu->lapic;
 	const uint32_t task = lapic->task_priority, service = vector_set_highest(&lapic->service);
+	const uint32_t priority = task >> 4 >= service >> 4 ? task : service & 0xF0;
+	const unsigned vector = vector_set_highest(&lapic->request);
 
-	lapic_store(&lapic->priority, task >> 4 >= service >> 4 ? task : service & 0xF0);
+	lapic_store(&lapic->priority, priority);
+	lapic->pending = -1;
+	if (vector >> 4 <= priority >> 4)
+		return;
+	lapic->pending = (int32_t)vector;
+	lapic_request(vcpu);
 }
 
 void lapic_accept(struct vcpu *vcpu, unsigned vector)
@@ -77,8 +85,10 @@ void lapic_accept(struct vcpu *vcpu, unsigned vector)
 		return;
 	}
 	vector_set_add(&lapic->request, vector);
-	if (lapic_admits(lapic, vector))
-		lapic_request(vcpu);
+	if (vector >> 4 <= lapic_load(&lapic->priority) >> 4)
+		return;
+	lapic->pending = MAX(lapic->pending, (int32_t)vector);
+	lapic_request(vcpu);
 }
 
 void lapic_error(struct vcpu *vcpu, uint32_t error)
@@ -111,12 +121,19 @@ void lapic_fetch_posted(struct vcpu *vcpu)
 	}
 }
 
-void lapic_acknowledge(struct lapic *lapic, unsigned vector)
+int lapic_acknowledge(struct lapic *lapic)
 {
-	vector_set_remove(&lapic->request, vector);
-	vector_set_add(&lapic->service, vector);
-	lapic_store(&lapic->priority,
-		    vector & 0xF0); /* it was above the priority, so it is the priority now */
+	const int32_t vector = lapic->pending;
+
+	if (vector < 0)
+		return -1;
+	vector_set_remove(&lapic->request, (unsigned)vector);
+	vector_set_add(&lapic->service, (unsigned)vector);
+	/* It was above the priority, so it is the priority now; and it was the highest, so nothing is above
+	 * it. */
+	lapic_store(&lapic->priority, (uint32_t)vector & 0xF0);
+	lapic->pending = -1;
+	return vector;
 }
 
 void lapic_end_of_interrupt(struct vcpu *vcpu)
@@ -126,15 +143,13 @@ void lapic_end_of_interrupt(struct vcpu *vcpu)
 	if (!lapic->service.used)
 		return;
 	vector_set_remove(&lapic->service, vector_set_highest(&lapic->service));
-	update_priority(lapic);
-	lapic_notify(vcpu);
+	update_priority(vcpu);
 }
 
 void lapic_set_task_priority(struct vcpu *vcpu, uint32_t value)
 {
 	vcpu->lapic->task_priority = value & MASK_BYTE;
-	update_priority(vcpu->lapic);
-	lapic_notify(vcpu);
+	update_priority(vcpu);
 }
 
 /*
@@ -235,7 +250,8 @@ static void write_count(struct vcpu *vcpu, unsigned index, uint32_t value)
 static void write_divide(struct vcpu *vcpu, unsigned index, uint32_t value)
 {
 	(void)index;
-	lapic_timer_set_divide(vcpu, value);
+	if (value != vcpu->lapic->divide)
+		lapic_timer_set_divide(vcpu, value);
 }
 
 static void write_self(struct vcpu *vcpu, unsigned index, uint32_t value)
@@ -432,7 +448,7 @@ static void reset_registers(struct vcpu *vcpu)
 	lapic_store(&lapic->logical_id, 0);
 	lapic_store(&lapic->format, FORMAT_FLAT);
 	lapic_store(&lapic->spurious, SPURIOUS_RESET);
-	update_priority(lapic);
+	update_priority(vcpu);
 }
 
 static enum lapic_mode mode_of(uint64_t base)

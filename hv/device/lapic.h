@@ -47,6 +47,7 @@ struct vector_set {
 struct lapic {
 	struct vector_set request, service;
 	uint32_t task_priority;
+	int32_t pending;  /* the requested vector that the priority lets through, or -1 */
 	bool wired;	  /* the PIC's output reaches this CPU: through LINT0, or because the APIC is off */
 	bool timer_fired; /* one-shot: it has run out */
 	uint32_t error_status, error_new;
@@ -101,30 +102,10 @@ static inline unsigned vector_set_highest(const struct vector_set *set)
 	return set->used ? word * 32 + highest_bit(set->word[word]) : 0;
 }
 
-/* Whether the processor priority lets a vector through: classes are compared (11.8.3.1). */
-static inline bool lapic_admits(const struct lapic *lapic, unsigned vector)
-{
-	return vector >> 4 > lapic_load(&lapic->priority) >> 4;
-}
-
-/* The requested vector that is let through, or -1. */
-static inline int lapic_pending(const struct lapic *lapic)
-{
-	const unsigned vector = vector_set_highest(&lapic->request);
-
-	return lapic_admits(lapic, vector) ? (int)vector : -1;
-}
-
 /* Has the run loop look for an interrupt before the next entry. */
 static inline void lapic_request(struct vcpu *vcpu)
 {
 	atomic_fetch_or_explicit(&vcpu->shared->requests, REQUEST_INTERRUPT, memory_order_relaxed);
-}
-
-static inline void lapic_notify(struct vcpu *vcpu)
-{
-	if (lapic_pending(vcpu->lapic) >= 0)
-		lapic_request(vcpu);
 }
 
 /* lapic.c. The power-on state: on the boot CPU as PC firmware leaves it (virtual wire), elsewhere as the
@@ -140,7 +121,8 @@ bool lapic_base_write(struct vcpu *vcpu, uint64_t value);
 void lapic_accept(struct vcpu *vcpu, unsigned vector);
 /* Takes in what other vCPUs have posted. */
 void lapic_fetch_posted(struct vcpu *vcpu);
-void lapic_acknowledge(struct lapic *lapic, unsigned vector);
+/* Puts the pending vector into service and returns it; -1: none. */
+int lapic_acknowledge(struct lapic *lapic);
 void lapic_end_of_interrupt(struct vcpu *vcpu);
 void lapic_set_task_priority(struct vcpu *vcpu, uint32_t value);
 void lapic_error(struct vcpu *vcpu, uint32_t error);

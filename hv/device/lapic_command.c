@@ -115,7 +115,7 @@ static void deliver_all(struct vcpu *vcpu, uint32_t command, uint32_t destinatio
 			deliver(vcpu, i, command);
 }
 
-static void send(struct vcpu *vcpu, uint32_t command, uint32_t destination)
+static __attribute__((noinline)) void send(struct vcpu *vcpu, uint32_t command, uint32_t destination)
 {
 	const uint32_t mode = command & DELIVERY_MODE;
 	const bool vectored = mode == DELIVERY_FIXED || mode == DELIVERY_LOWEST;
