@@ -11,11 +11,11 @@
 #include <bulkhead/config.h>
 #include "hv/core/image.h"
 
-#define MEMORY (8 * MIB)
-#define FILE_SIZE 0x3000
+#define MEMORY	    (8 * MIB)
+#define FILE_SIZE   0x3000
 #define TEXT_OFFSET 0x1000
-#define TEXT_SIZE 0x800
-#define LINK 0x100000
+#define TEXT_SIZE   0x800
+#define LINK	    0x100000
 
 struct world {
 	uint8_t file[FILE_SIZE];
@@ -35,7 +35,8 @@ static void *reach(void *context, gpa_t address, uint64_t size)
 	return world->memory + address.value;
 }
 
-/* An ELF64 with one segment at LINK, 0x800 bytes in the file and 0x1000 in memory, Multiboot header first in it. */
+/* An ELF64 with one segment at LINK, 0x800 bytes in the file and 0x1000 in memory, Multiboot header first in
+ * it. */
 static void write_elf64(uint8_t *file)
 {
 	const uint32_t multiboot[3] = {0x1BADB002, 3, (uint32_t) - (0x1BADB002 + 3)};
@@ -220,7 +221,8 @@ static void lies_are_refused(void **state)
 		put64(world, lies[i].at, lies[i].value);
 		assert_int_equal(load_para(world), ERR_FORMAT);
 		if (!strstr(world->message, lies[i].message))
-			fail_msg("lie %zu: message '%s' does not name '%s'", i, world->message, lies[i].message);
+			fail_msg("lie %zu: message '%s' does not name '%s'", i, world->message,
+				 lies[i].message);
 	}
 }
 
