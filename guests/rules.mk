@@ -21,7 +21,8 @@ GUEST_BENCH    := $(GUESTS)/bench/bench.o $(GUESTS)/bench/loops.asm.o
 GUEST_FULL_IMAGES := $(GUESTS)/full.elf $(GUESTS)/bench-full.elf $(GUESTS)/cpu-full.elf
 GUEST_PARA_IMAGES := $(GUESTS)/para.elf $(GUESTS)/bench-para.elf $(GUESTS)/hello-para.elf $(GUESTS)/calls-para.elf \
 	$(GUESTS)/cpu-para.elf
-GUEST_FAULTS      := $(addprefix $(GUESTS)/faults/,early-full.elf early-para.elf no-header.elf large.elf outside.elf)
+GUEST_FAULTS      := $(addprefix $(GUESTS)/faults/,early-full.elf early-para.elf no-header.elf large.elf outside.elf \
+	entry-full.elf alignment-loop-full.elf debug-loop-para.elf)
 GUEST_IMAGES      := $(GUEST_FULL_IMAGES) $(GUEST_PARA_IMAGES) $(GUEST_FAULTS)
 
 .PHONY: guests
@@ -71,7 +72,7 @@ $(GUESTS)/faults/%.asm.o: guests/faults/%.asm
 $(GUESTS)/faults/%.elf: $(GUESTS)/faults/%.asm.o guests/rules.mk
 	ld -m elf_x86_64 -nostdlib -static -Ttext-segment=0x100000 -z noseparate-code -z max-page-size=4096 \
 		-z noexecstack --build-id=none $(if $(filter outside,$*),-e 0x40000000) -o $@.tmp $<
-	objcopy --strip-all $(if $(filter early-full no-header,$*),-O elf32-i386) $@.tmp $@
+	objcopy --strip-all $(if $(filter %-full no-header,$*),-O elf32-i386) $@.tmp $@
 	rm -f $@.tmp
 
 -include $(shell find $(GUESTS) -name '*.d' 2>/dev/null)

@@ -42,6 +42,8 @@ static COLD void end_instruction(void)
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_STEP);
 }
 
+/* RIP does not wrap at 4 GiB outside 64-bit mode: a guest that traps on the last instruction there fails its
+ * next entry. */
 static ALWAYS_INLINE void skip(uint64_t rip, uint64_t length)
 {
 	uint64_t interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);

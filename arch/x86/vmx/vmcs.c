@@ -209,9 +209,9 @@ static const struct start_state start_states[] = {
 };
 
 /*
- * Bochs 2.7 refuses an entry where CS.RPL differs from CS.DPL, in real mode too, where hardware does not
- * care. A start-up vector leaves the low bits of its selector 0, so this state passes; a guest that far-jumps
- * to an odd real-mode segment does not run there.
+ * Bochs 2.7 refuses an entry into real mode where CS is a code segment and its RPL is not its DPL, which
+ * hardware does not care for. A start-up vector leaves the low bits of its selector 0, so this state passes;
+ * a far jump in real mode makes CS a data segment.
  */
 static void load_segments(const struct start_state *state, const struct vcpu_start *start)
 {
