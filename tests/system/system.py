@@ -146,16 +146,17 @@ class System:
 
     def drain(self):
         """Reads what has arrived and not been matched; the next expect() starts behind it."""
+        end = time.monotonic() + 0.3
         try:
-            while True:
-                self.serial.expect(b".+", timeout=0.3)
-        except TIMEOUT:
+            while time.monotonic() < end:
+                self.serial.expect(b".+", timeout=0.1)
+        except (TIMEOUT, EOF):
             pass
 
     def mark(self):
-        """This moment in the transcript, for wait_line() and lines()."""
+        """This moment in the transcript, for wait_line() and lines(): where the line begins that is not finished yet."""
         self.drain()
-        return len(self.serial.transcript)
+        return self.serial.transcript.rfind(b"\n") + 1
 
     def read_more(self, deadline, pattern):
         """Waits for anything at all; it then stands in the transcript."""
