@@ -45,9 +45,11 @@ def test_loops_and_a_failed_entry(platform):
         if platform == "bochs":
             assert any("VM entry failed: invalid guest state" in line for line in machine.lines(0, "bulkhead"))
         for number, name in ((2, "align"), (3, "debug")):
-            before = exceptions(machine, number)
-            machine.said("beta", r"heartbeat \d+ .*", machine.mark())
-            assert exceptions(machine, number) > before + 1000, f"{name} does not loop"
+            if platform == "bochs":  # QEMU's TCG checks neither alignment nor breakpoints when it delivers
+                before = exceptions(machine, number)
+                machine.said("beta", r"heartbeat \d+ .*", machine.mark())
+                assert exceptions(machine, number) > before + 1000, f"{name} does not loop"
+            machine.keyboard(0)
             since = machine.mark()
             machine.line(f"stop {number}")
             machine.said("bulkhead", rf".*partition {name} is off: .*", since)
