@@ -4,9 +4,9 @@
  * Command line, words separated by spaces:
  *   name=N greet=WORD   who greets, and with what word           beats=N     power off after N heartbeats
  *   period=MS           of the heartbeat (1000)                  drift=S     seconds between drift checks (5)
- *   quiet               heartbeats count but are not printed      study[=PHASE] measured phases instead of the
- * steady state crash=KIND after=N  crash after N heartbeats (0: at once)     (tick=apic, xapic, console=log:
- * see the platforms)
+ *   quiet               heartbeats count but are not printed      study[=PHASE] measured phases instead of
+ * the steady state crash=KIND after=N  crash after N heartbeats (0: at once)     (tick=apic, xapic,
+ * console=log: see the platforms)
  */
 #include "../common/x86.h"
 #include "workload.h"

@@ -5,8 +5,8 @@
  *   study begin PHASE
  *   study end PHASE count=N tsc=TICKS        TICKS: the work alone
  *
- * `study=PHASE` runs that phase alone. Before each marker the guest sleeps on one timer, without tick, so that the counters are quiet when they
- * are read.
+ * `study=PHASE` runs that phase alone. Before each marker the guest sleeps on one timer, without tick, so
+ * that the counters are quiet when they are read.
  */
 #include "../common/x86.h"
 #include "workload.h"
