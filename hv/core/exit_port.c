@@ -45,7 +45,8 @@ enum exit_action exit_port_out(struct vcpu *vcpu, uint16_t port, unsigned size)
 
 	if (unlikely(!vcpu->lapic))
 		return EXIT_GP;
-	(void)full_port_out(vcpu, port, size, (uint32_t)vcpu->regs.rax & masks[size]); /* no one there: lost */
+	(void)full_port_out(vcpu, port, size,
+			    (uint32_t)vcpu->regs.rax & masks[size]); /* no one there: lost */
 	return EXIT_NEXT;
 }
 

@@ -50,15 +50,18 @@ static void set_line(struct partition *partition, unsigned line, bool high)
 	update_pic(partition);
 }
 
-static void update_serial_line(struct partition *partition)
+static NOINLINE void change_serial_line(struct partition *partition, bool high)
 {
-	struct full_devices *devices = partition->devices;
-	const bool high = uart_interrupt(&devices->uart);
-
-	if (high == devices->serial_line)
-		return;
-	devices->serial_line = high;
+	partition->devices->serial_line = high;
 	set_line(partition, IRQ_SERIAL, high);
+}
+
+static inline __attribute__((always_inline)) void update_serial_line(struct partition *partition)
+{
+	const bool high = uart_interrupt(&partition->devices->uart);
+
+	if (unlikely(high != partition->devices->serial_line))
+		change_serial_line(partition, high);
 }
 
 /* Arms the timer of channel 0, which is vCPU 0's; from another vCPU that has to be left to it. */

@@ -39,12 +39,10 @@ enum {
 
 #define LCR_DIVISOR 0x80u
 
-#define MCR_DTR	     0x01u
-#define MCR_RTS	     0x02u
-#define MCR_OUT1     0x04u
-#define MCR_OUT2     0x08u
-#define MCR_LOOPBACK 0x10u
-#define MCR_ALL	     0x1Fu
+#define MCR_DTR	 0x01u
+#define MCR_RTS	 0x02u
+#define MCR_OUT1 0x04u
+#define MCR_ALL	 0x1Fu
 
 #define LSR_RECEIVED	      0x01u
 #define LSR_OVERRUN	      0x02u
@@ -234,9 +232,7 @@ uint8_t uart_read(struct uart *uart, unsigned offset)
 	}
 }
 
-bool uart_interrupt(const struct uart *uart)
+bool uart_has_cause(const struct uart *uart)
 {
-	if ((uart->modem_control & (MCR_OUT2 | MCR_LOOPBACK)) != MCR_OUT2 || !uart->interrupt_enable)
-		return false;
 	return cause(uart) != IIR_NONE;
 }

@@ -30,5 +30,16 @@ bool uart_write(struct uart *uart, unsigned offset, uint8_t value);
 bool uart_can_receive(const struct uart *uart);
 void uart_receive(struct uart *uart, uint8_t byte);
 
-/* The interrupt line of the PC's serial card: gated by OUT2. */
-bool uart_interrupt(const struct uart *uart);
+#define MCR_OUT2     0x08u
+#define MCR_LOOPBACK 0x10u
+
+/* Whether any enabled cause is pending. */
+bool uart_has_cause(const struct uart *uart);
+
+/* The interrupt line of the PC's serial card: gated by OUT2. Looked at after every access, and most often
+ * shut. */
+static inline bool uart_interrupt(const struct uart *uart)
+{
+	return (uart->modem_control & (MCR_OUT2 | MCR_LOOPBACK)) == MCR_OUT2 && uart->interrupt_enable &&
+	       uart_has_cause(uart);
+}

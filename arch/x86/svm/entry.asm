@@ -35,7 +35,6 @@ svm_enter:
 	push	r13
 	push	r14
 	push	r15
-	sub	rsp, 8			; keeps RSP 16-byte aligned at the call
 	mov	RUN_STACK, rsp
 	mov	rax, rdi
 load_all:
@@ -72,7 +71,7 @@ load_changed:
 	mov	REGISTER(15), r15
 	rdtsc
 	mov	EXIT_TSC, eax
-	call	svm_exit		; RAX: the VMCB again
+	call	svm_exit		; RSP is 16-byte aligned behind it: exit.c is built for that; RAX: the VMCB again
 	jmp	load_changed
 
 ; noreturn void svm_resume(uint64_t vmcb): back into the guest from anywhere below svm_exit().
@@ -86,7 +85,6 @@ svm_resume:
 global svm_leave
 svm_leave:
 	mov	rsp, RUN_STACK
-	add	rsp, 8
 	pop	r15
 	pop	r14
 	pop	r13

@@ -89,12 +89,13 @@ static ALWAYS_INLINE uint64_t enter(struct vmcb *vmcb, enum exit_class exit_clas
 	const struct svm_vcpu *svm = svm_state(this_vcpu);
 	struct vcpu_shared *shared = this_vcpu->shared;
 
-	/* A plain read: one instruction less than a relaxed one. */
-	if (unlikely(*(const uint32_t *)&shared->requests))
-		resume(exit_class);
+	/* In one instruction less than the compiler takes. */
+	__asm__ goto("cmpl $0, %0\n\tjne %l[wanted]" : : "m"(shared->requests) : "cc", "memory" : wanted);
 	vmcb->save.rax = this_vcpu->regs.rax;
 	account(shared, exit_class);
 	return svm->vmcb_address.value;
+wanted:
+	resume(exit_class);
 }
 
 /* A guest that puts a longer instruction in place of one that has trapped misleads itself only. */
@@ -129,13 +130,12 @@ static COLD uint64_t learn_and_exit(enum remembered which)
 	return svm_exit();
 }
 
-uint64_t svm_next_rip(enum remembered which)
+/* RIP behind the trapped instruction; 0: it could not be found, the partition has been faulted. */
+static ALWAYS_INLINE uint64_t next_rip(const struct vmcb *vmcb, enum remembered which)
 {
-	const struct svm_vcpu *svm = svm_state(this_vcpu);
-
-	if (!length_known(svm->vmcb, which) && !learn_length(which))
+	if (unlikely(!length_known(vmcb, which)) && !learn_length(which))
 		return 0;
-	return svm->vmcb->save.rip + svm->lengths[which].length;
+	return vmcb->save.rip + svm_state(this_vcpu)->lengths[which].length;
 }
 
 static ALWAYS_INLINE void move_on(struct vmcb *vmcb, uint64_t to)
@@ -294,7 +294,31 @@ static NORETURN HOT void exit_on_memory(struct vmcb *vmcb)
 	else
 		action = exit_memory(this_vcpu, gpa(vmcb->control.exit_info_2), information & NPF_WRITE,
 				     information & NPF_FETCH, &length);
-	act(vmcb, EXIT_MEMORY, action, vmcb->save.rip + length);
+	if (unlikely(action != EXIT_NEXT || (vmcb->save.rflags & RFLAGS_TF)))
+		act(vmcb, EXIT_MEMORY, action, vmcb->save.rip + length);
+	move_on(vmcb, vmcb->save.rip + length);
+	svm_resume(enter(vmcb, EXIT_MEMORY));
+}
+
+/*
+ * HLT. Most often an interrupt is due that only waited for IF, the window being open for it: then nothing has
+ * to wait, and the host's world is not needed. The shadow of the STI before ends with HLT.
+ */
+static NORETURN HOT void exit_on_hlt(struct vmcb *vmcb)
+{
+	uint64_t next;
+
+	(void)note(vmcb, EXIT_HLT, VMEXIT_HLT);
+	next = next_rip(vmcb, LENGTH_HLT);
+	if (unlikely(!next))
+		leave(EXIT_HLT);
+	if (this_vcpu->window_open && (vmcb->save.rflags & (RFLAGS_IF | RFLAGS_TF)) == RFLAGS_IF) {
+		move_on(vmcb, next);
+		vcpu_offer_interrupt(this_vcpu);
+		resume(EXIT_HLT);
+	}
+	vmcb->control.interrupt_shadow = 0;
+	act(vmcb, EXIT_HLT, exit_hlt(this_vcpu), next);
 }
 
 /* All others. The VMCB is what the CPU has just written, so it need not read again what nobody touches. */
@@ -332,5 +356,7 @@ __attribute__((hot)) uint64_t svm_exit(void)
 		return vmcb->control.exit_info_1 ? exit_on_msr_write(vmcb) : exit_on_msr_read(vmcb);
 	if (code == VMEXIT_NPF)
 		exit_on_memory(vmcb);
+	if (code == VMEXIT_HLT)
+		exit_on_hlt(vmcb);
 	exit_on_other(vmcb, code);
 }

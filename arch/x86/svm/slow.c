@@ -107,16 +107,6 @@ static bool find_next_rip(struct vcpu *vcpu, const struct opcode *one, const str
 	return length != 0;
 }
 
-static enum exit_action on_hlt(struct vcpu *vcpu, uint64_t *next)
-{
-	*next = svm_next_rip(LENGTH_HLT);
-	if (!*next)
-		return EXIT_LEAVE;
-	/* The shadow of an STI before it ends with HLT, which is over when it is woken. */
-	svm_vmcb(vcpu)->control.interrupt_shadow = 0;
-	return exit_hlt(vcpu);
-}
-
 static enum exit_action on_xsetbv(struct vcpu *vcpu, uint64_t *next)
 {
 	static const struct opcode xsetbv = {3, {0x0F, 0x01, 0xD1}};
@@ -210,7 +200,6 @@ static const struct exit_row exit_rows[] = {
 	[VMEXIT_RDPMC] = {EXIT_OTHER, on_rdpmc},
 	[VMEXIT_IRET] = {EXIT_OTHER, on_iret},
 	[VMEXIT_INVD] = {EXIT_OTHER, on_cache_flush},
-	[VMEXIT_HLT] = {EXIT_HLT, on_hlt},
 	[VMEXIT_INVLPGA] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_FERR_FREEZE] = {EXIT_OTHER, on_ferr_freeze},
 	[VMEXIT_SHUTDOWN] = {EXIT_SHUTDOWN, on_shutdown},

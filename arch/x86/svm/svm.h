@@ -122,8 +122,6 @@ void svm_restore_host(struct vcpu *vcpu);
 /* exit.c */
 /* After each #VMEXIT, from entry.asm. The HPA of the VMCB to go on with. */
 uint64_t svm_exit(void);
-/* RIP behind the trapped instruction; 0: it could not be found, the partition has been faulted. */
-uint64_t svm_next_rip(enum remembered which);
 
 /* slow.c: every exit that is neither short nor frequent. A handler sets `next` where its answer moves RIP. */
 typedef enum exit_action exit_handler(struct vcpu *vcpu, uint64_t *next);
