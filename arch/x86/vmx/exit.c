@@ -212,39 +212,48 @@ static NORETURN void handle_port(struct vcpu *vcpu)
 #define VIOLATION_LINEAR	(1u << 7) /* there was a linear address */
 #define VIOLATION_FINAL		(1u << 8) /* its translation; else an entry of the guest's page tables */
 #define VIOLATION_NMI_UNBLOCKED (1u << 12)
+#define VIOLATION_KIND		(VIOLATION_LINEAR | VIOLATION_FINAL | VIOLATION_NMI_UNBLOCKED)
+#define VIOLATION_OPERAND	(VIOLATION_LINEAR | VIOLATION_FINAL)
 
-/* Not an operand of the instruction at RIP: only memory can serve it. */
-static COLD enum exit_action hidden_access(struct vcpu *vcpu, gpa_t address, bool walking)
+/* By the page walk, by the delivery of an event, or by an IRET: not by an operand a device could serve. */
+static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu, uint64_t rip)
 {
+	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
+	gpa_t address = gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
+	bool delivering = vmx_requeue_event(vcpu, qualification & VIOLATION_NMI_UNBLOCKED);
+	const char *what = "page tables";
+
 	if (partition_contains(vcpu->partition, address, 1))
-		return EXIT_AGAIN;
-	return exit_fault(vcpu, "%s at %llx, outside its memory",
-			  walking ? "page tables" : "delivery of an interrupt or exception",
-			  (unsigned long long)address.value);
+		act(EXIT_AGAIN, EXIT_MEMORY, rip);
+	if (delivering)
+		what = "delivery of an interrupt or exception";
+	else if (qualification & VIOLATION_FINAL)
+		what = "return from an NMI";
+	act(exit_fault(vcpu, "%s at %llx, outside its memory", what, (unsigned long long)address.value),
+	    EXIT_MEMORY, rip);
 }
 
 static NORETURN void handle_memory(struct vcpu *vcpu)
 {
 	uint64_t rip = note_exit(EXIT_MEMORY, VMEXIT_EPT_VIOLATION);
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
-	gpa_t address = gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
-	bool walking = (qualification & (VIOLATION_LINEAR | VIOLATION_FINAL)) == VIOLATION_LINEAR;
 	enum exit_action action;
-	unsigned length = 0;
+	unsigned length;
 
-	if (unlikely((vmread(VMCS_VECTORING_EVENT) & EVENT_VALID) ||
-		     (qualification & VIOLATION_NMI_UNBLOCKED)) &&
-	    vmx_requeue_event(vcpu, qualification & VIOLATION_NMI_UNBLOCKED))
-		act(hidden_access(vcpu, address, walking), EXIT_MEMORY, rip);
-	if (unlikely(walking))
-		act(hidden_access(vcpu, address, walking), EXIT_MEMORY, rip);
-	action = exit_memory(vcpu, address, qualification & VIOLATION_WRITE, qualification & VIOLATION_FETCH,
-			     &length);
-	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
+	if (unlikely((qualification & VIOLATION_KIND) != VIOLATION_OPERAND ||
+		     (vmread(VMCS_VECTORING_EVENT) & EVENT_VALID)))
+		handle_hidden_access(vcpu, rip);
+	action = exit_memory(vcpu, gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), qualification & VIOLATION_WRITE,
+			     qualification & VIOLATION_FETCH, &length);
+	if (likely(action == EXIT_NEXT)) {
 		skip(rip, length); /* the CPU tells no length for a fault */
-	if (likely(action == EXIT_NEXT))
 		resume(EXIT_MEMORY);
-	act(action == EXIT_LEAVE_NEXT ? EXIT_LEAVE : action, EXIT_MEMORY, rip);
+	}
+	if (action == EXIT_LEAVE_NEXT) {
+		skip(rip, length);
+		leave(EXIT_MEMORY);
+	}
+	act(action, EXIT_MEMORY, rip);
 }
 
 /* Rare reasons, and those this list does not know. */

@@ -217,15 +217,18 @@ static uint16_t descriptor_access(uint32_t access)
 void vmx_get_code(struct vcpu *vcpu, struct code_state *code)
 {
 	uint64_t efer = vmread(VMCS_GUEST_EFER);
+	uint32_t access = (uint32_t)vmread(VMCS_GUEST_CS_ACCESS);
 
 	(void)vcpu;
 	code->rip = vmread(VMCS_GUEST_RIP);
 	code->cr3 = vmread(VMCS_GUEST_CR3);
-	code->base = vmread(vmcs_segment_field(VMCS_GUEST_ES_BASE, SEGMENT_CS));
 	code->long_mode = efer & EFER_LMA;
-	code->code = (uint8_t)code_size_of(
-		efer,
-		descriptor_access((uint32_t)vmread(vmcs_segment_field(VMCS_GUEST_ES_ACCESS, SEGMENT_CS))));
+	code->base = 0;
+	code->code = CODE_64;
+	if (likely((efer & EFER_LMA) && (access & ACCESS_LONG_CODE)))
+		return; /* where bases do not count */
+	code->base = vmread(VMCS_GUEST_CS_BASE);
+	code->code = (uint8_t)code_size_of(efer, descriptor_access(access));
 }
 
 void vmx_get_segment(struct vcpu *vcpu, enum segment_index which, struct segment *segment)

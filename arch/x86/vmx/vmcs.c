@@ -149,10 +149,10 @@ enum status vmx_vcpu_create(struct vcpu *vcpu)
 
 void vmx_set_processor_control(struct vcpu *vcpu, uint32_t bit, bool on)
 {
-	uint64_t controls = vmread(VMCS_PROCESSOR_CONTROLS);
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
 
-	(void)vcpu;
-	vmwrite(VMCS_PROCESSOR_CONTROLS, on ? controls | bit : controls & ~(uint64_t)bit);
+	vmx->processor = on ? vmx->processor | bit : vmx->processor & ~bit;
+	vmwrite(VMCS_PROCESSOR_CONTROLS, vmx->processor);
 }
 
 /*
@@ -256,7 +256,7 @@ static void load_general_registers(struct vcpu *vcpu, const struct vcpu_start *s
 }
 
 /* No event, no blocking, no debugging, no system-call entry. */
-static void load_quiet_state(const struct vmx_vcpu *vmx)
+static void load_quiet_state(struct vmx_vcpu *vmx)
 {
 	static const struct {
 		enum vmcs_field field;
@@ -271,7 +271,8 @@ static void load_quiet_state(const struct vmx_vcpu *vmx)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(quiet); i++)
 		vmwrite(quiet[i].field, quiet[i].value);
-	vmwrite(VMCS_PROCESSOR_CONTROLS, vmx->controls.processor); /* both windows shut */
+	vmx->processor = vmx->controls.processor; /* both windows shut */
+	vmwrite(VMCS_PROCESSOR_CONTROLS, vmx->processor);
 	if (vmx->controls.pin & PIN_PREEMPTION_TIMER)
 		vmwrite(VMCS_PREEMPTION_TIMER, vmx->timer_reload);
 }

@@ -124,6 +124,7 @@ enum vmcs_field {
 	VMCS_GUEST_CR3 = 0x6802,
 	VMCS_GUEST_CR4 = 0x6804,
 	VMCS_GUEST_ES_BASE = 0x6806, /* as the selectors */
+	VMCS_GUEST_CS_BASE = 0x6808,
 	VMCS_GUEST_GDTR_BASE = 0x6816,
 	VMCS_GUEST_IDTR_BASE = 0x6818,
 	VMCS_GUEST_DR7 = 0x681A,
@@ -310,6 +311,7 @@ struct vmx_controls {
 struct vmx_vcpu {
 	void *vmxon_region, *vmcs; /* one page of the pool each */
 	struct vmx_controls controls;
+	uint32_t processor;    /* VMCS_PROCESSOR_CONTROLS as it is now, with its windows */
 	uint32_t timer_reload; /* preemption timer, in its own ticks */
 	bool launched;	       /* VMRESUME, not VMLAUNCH */
 };
