@@ -34,6 +34,8 @@ void svm_restore_host(struct vcpu *vcpu)
 
 	if (!svm->guest_loaded)
 		return;
+	svm->vmcb->control.tlb_control =
+		TLB_KEEP; /* the guest has run: a flush asked for before has been done */
 	vmsave(svm->vmcb_address);
 	/* The TSS before STGI: a pending NMI comes at once, and wants its own stack. */
 	vmload(svm->host_address);

@@ -226,5 +226,6 @@ void svm_get_code(struct vcpu *vcpu, struct code_state *code)
 
 void svm_flush_guest_tlb(struct vcpu *vcpu)
 {
+	svm_restore_host(vcpu); /* which takes a flush for done */
 	svm_vmcb(vcpu)->control.tlb_control = TLB_FLUSH;
 }
