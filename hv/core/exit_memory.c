@@ -11,6 +11,9 @@
 #include "hv/device/full.h"
 #include "hv/mem/layout.h"
 
+#define HASH_FACTOR 0x9E3779B97F4A7C15ull /* 2^64 / golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)   \
+					   */
+
 #define FETCH_SIZE 16 /* at least INSTRUCTION_MAX, in two words */
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -72,7 +75,7 @@ static ALWAYS_INLINE bool translate(struct vcpu *vcpu, const struct code_state *
 {
 	struct guest_leaf leaf;
 
-	if (unlikely(!at->long_mode))
+	if (unlikely(at->code != CODE_64) && !at->long_mode)
 		return translate_legacy(vcpu, linear, address);
 	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read_table, vcpu->partition, &leaf) != OK)
 		return false;
@@ -106,6 +109,7 @@ static ALWAYS_INLINE void fetch(struct vcpu *vcpu, struct fetched *out)
 	virt->get_code(vcpu, &out->at);
 	linear = likely(at->code == CODE_64) ? at->rip : (uint32_t)(at->rip + at->base);
 	out->count = 0;
+	out->words[0] = 0;
 	if (unlikely(!translate(vcpu, at, linear, &address)))
 		return;
 	if (unlikely(address.value % PAGE_SIZE > PAGE_SIZE - FETCH_SIZE))
@@ -324,7 +328,7 @@ enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool 
 	if (unlikely(!vcpu->lapic || fetched || !full_is_mmio(address)))
 		return out_of_bounds(vcpu, address, write, fetched);
 	fetch(vcpu, &code);
-	slot = &vcpu->decoded[code.at.rip / sizeof(uint64_t) % DECODED_SLOTS];
+	slot = &vcpu->decoded[code.words[0] * HASH_FACTOR >> (64 - DECODED_SLOTS_LOG2)];
 	if (unlikely(decode(&code, slot) != OK))
 		return undecodable(vcpu, address, &code);
 	*length = slot->instruction.length;

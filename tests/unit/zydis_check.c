@@ -7,13 +7,13 @@
 
 #define NOT_OURS 0xFFu
 
-struct decoded {
+struct second_opinion {
 	ZydisDecodedInstruction instruction;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	const ZydisDecodedOperand *memory, *other; /* the two explicit operands */
 };
 
-static bool decode(const uint8_t *bytes, size_t size, enum code_size code, struct decoded *out)
+static bool decode(const uint8_t *bytes, size_t size, enum code_size code, struct second_opinion *out)
 {
 	const ZydisMachineMode mode = code == CODE_64	? ZYDIS_MACHINE_MODE_LONG_64
 				      : code == CODE_32 ? ZYDIS_MACHINE_MODE_LEGACY_32
@@ -36,7 +36,7 @@ static bool decode(const uint8_t *bytes, size_t size, enum code_size code, struc
 	return true;
 }
 
-static unsigned operation_of(const struct decoded *decoded)
+static unsigned operation_of(const struct second_opinion *decoded)
 {
 	const bool memory_first = decoded->memory == &decoded->operand[0];
 
@@ -79,7 +79,7 @@ static bool general_register(ZydisRegister which, unsigned *index, bool *high)
 }
 
 /* Instructions Zydis knows and we leave out on purpose. */
-static bool left_out(const struct decoded *decoded)
+static bool left_out(const struct second_opinion *decoded)
 {
 	const ZydisDecodedInstruction *instruction = &decoded->instruction;
 
@@ -88,7 +88,7 @@ static bool left_out(const struct decoded *decoded)
 	return instruction->mnemonic == ZYDIS_MNEMONIC_MOVSXD && decoded->other->size == 16; /* CPUs differ */
 }
 
-static bool expected(const struct decoded *decoded)
+static bool expected(const struct second_opinion *decoded)
 {
 	unsigned index;
 	bool high;
@@ -102,7 +102,7 @@ static bool expected(const struct decoded *decoded)
 	return decoded->other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 }
 
-static const char *compare_source(const struct decoded *theirs, const struct instruction *ours)
+static const char *compare_source(const struct second_opinion *theirs, const struct instruction *ours)
 {
 	unsigned index;
 	bool high;
@@ -123,7 +123,7 @@ static const char *compare_source(const struct decoded *theirs, const struct ins
 	return ours->register_size * 8 == theirs->other->size ? NULL : "register size";
 }
 
-static const char *compare(const struct decoded *theirs, const struct instruction *ours)
+static const char *compare(const struct second_opinion *theirs, const struct instruction *ours)
 {
 	const ZydisMnemonic mnemonic = theirs->instruction.mnemonic;
 	const bool sign_extend = mnemonic == ZYDIS_MNEMONIC_MOVSX || mnemonic == ZYDIS_MNEMONIC_MOVSXD;
@@ -145,7 +145,7 @@ static const char *compare(const struct decoded *theirs, const struct instructio
 const char *zydis_check(const uint8_t *bytes, size_t size, enum code_size code)
 {
 	struct instruction ours;
-	struct decoded theirs;
+	struct second_opinion theirs;
 	const enum status status = decode_mmio(bytes, size, code, &ours);
 	const bool known = decode(bytes, size, code, &theirs) && expected(&theirs);
 
