@@ -158,6 +158,7 @@ static NORETURN void handle_hlt(struct vcpu *vcpu)
 static NORETURN void handle_interrupt(struct vcpu *vcpu)
 {
 	(void)note_exit(EXIT_INTERRUPT, VMEXIT_EXTERNAL_INTERRUPT);
+	vmx_rearm_preemption(vcpu); /* interrupts get through: it need not see to that for a while */
 	exit_host_interrupt(vcpu);
 	vmx_settle_single_step();
 	resume(EXIT_INTERRUPT);

@@ -132,7 +132,7 @@ static enum exit_action control_register(struct vcpu *vcpu)
 
 static enum exit_action preemption_timer(struct vcpu *vcpu)
 {
-	vmwrite(VMCS_PREEMPTION_TIMER, vmx_of(vcpu)->timer_reload);
+	vmx_rearm_preemption(vcpu);
 	exit_host_interrupt(vcpu);
 	return EXIT_AGAIN;
 }

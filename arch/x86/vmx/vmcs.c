@@ -21,10 +21,10 @@
 
 /*
  * Bochs 2.7 lets no external interrupt out of a guest with IF = 0 that has not touched IF since the entry. So
- * the preemption timer, whose value exits save and entries go on with, brings every CPU home after 10 ms of
- * guest time; on hardware it is just a watchdog.
+ * the preemption timer, whose value exits save and entries go on with, brings every CPU home that has run its
+ * guest for this long without one; on hardware it is a watchdog that never has to bark.
  */
-#define PREEMPTION_MS 10
+#define PREEMPTION_MS 20
 
 /*
  * What has to exit as an exception: nothing but #DB and #AC, whose delivery can raise them again, for ever,
@@ -273,8 +273,6 @@ static void load_quiet_state(struct vmx_vcpu *vmx)
 		vmwrite(quiet[i].field, quiet[i].value);
 	vmx->processor = vmx->controls.processor; /* both windows shut */
 	vmwrite(VMCS_PROCESSOR_CONTROLS, vmx->processor);
-	if (vmx->controls.pin & PIN_PREEMPTION_TIMER)
-		vmwrite(VMCS_PREEMPTION_TIMER, vmx->timer_reload);
 }
 
 /* The guest's while it has the CPU, and switched by nobody. */
@@ -297,6 +295,7 @@ void vmx_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
 	vmx->launched = false;
 	vcpu->window_open = false;
 	load_quiet_state(vmx);
+	vmx_rearm_preemption(vcpu);
 	load_segments(state, start);
 	load_general_registers(vcpu, start);
 	vmwrite(VMCS_GUEST_CR3, start->kind == START_LONG ? start->cr3 : 0);

@@ -346,6 +346,14 @@ static inline void vmwrite(enum vmcs_field field, uint64_t value)
 			 : "cc");
 }
 
+static inline void vmx_rearm_preemption(struct vcpu *vcpu)
+{
+	const struct vmx_vcpu *vmx = vmx_of(vcpu);
+
+	if (vmx->controls.pin & PIN_PREEMPTION_TIMER)
+		vmwrite(VMCS_PREEMPTION_TIMER, vmx->timer_reload);
+}
+
 /* vmx.c: capabilities. ERR_UNSUPPORTED with *message naming what is missing. */
 enum status vmx_read_controls(struct vmx_controls *controls, char message[VIRT_MESSAGE]) MUST_CHECK;
 
