@@ -167,8 +167,9 @@ def test_keyboard_of_a_partition_that_is_off_rings(machine):
 
 
 def test_key_x_powers_off_with_a_summary(machine):
+    since = machine.mark()
     monitor(machine, "start beta", ".*")
-    machine.said("beta", "ready, type help", machine.mark())
+    machine.said("beta", "ready, type help", since)
     machine.send("\x1dx")
     machine.wait_end()
     told = machine.lines(who="bulkhead")

@@ -1,0 +1,81 @@
+"""CPUs with less, and with the other vendor's virtualisation: what a partition can do without runs, the rest is named."""
+
+import re
+
+import pytest
+
+from system import BOOT_TIMEOUT, System
+
+pytestmark = pytest.mark.bochs
+
+CONFIG = """
+[hypervisor]
+console  = serial
+
+[partition alpha]
+mode    = full
+memory  = 16M
+image   = \\guests\\full.elf
+cmdline = name=alpha beats=2
+
+[partition beta]
+mode    = para
+memory  = 8M
+image   = \\guests\\para.elf
+cmdline = beats=2
+"""
+
+
+def boot(model, cpus=2):
+    return System("bochs", CONFIG, cpus=cpus, memory=256, model=model)
+
+
+def expect_both_to_run(system, virtualisation):
+    system.said("bulkhead", f"(?:.* )?virtualisation: {virtualisation}", timeout=BOOT_TIMEOUT)
+    for guest, mode in (("alpha", "full"), ("beta", "para")):
+        system.said(guest, f"hello from {guest}, a {mode} guest")
+        system.said(guest, "compute ok: 9592 primes below 100000, crc .*")
+        system.said(guest, "done after 2 heartbeats")
+    system.wait_end()
+    assert "warning: partition" not in system.transcript
+
+
+def test_without_large_ept_pages():
+    """Sandy Bridge: unrestricted guest, but EPT without 1 GiB pages."""
+    with boot("corei7_sandy_bridge_2600k") as system:
+        expect_both_to_run(system, "VT-x, 2 MiB pages, tagged TLB")
+
+
+def test_without_unrestricted_guest_only_para_runs():
+    """Lynnfield: a full partition is refused by name, and stays so; the para partition runs."""
+    with boot("corei5_lynnfield_750") as system:
+        reason = 'mode = full needs "unrestricted guest" of VT-x, which this CPU lacks'
+        system.said("bulkhead", f".*warning: partition alpha: refused: {reason}; para partitions run", timeout=BOOT_TIMEOUT)
+        system.said("beta", "done after 2 heartbeats")
+        system.wait_end()
+        assert not system.lines(who="alpha")
+        assert re.search(r"  alpha +never started .*", system.transcript)
+        assert re.search(r"  beta +system off .*SYSTEM_OFF", system.transcript)
+
+
+def test_without_ept_nothing_runs():
+    """Penryn: VT-x without EPT."""
+    with boot("core2_penryn_t9600") as system:
+        system.said("bulkhead", r".*error: Bulkhead stops here; no partition was started\.", timeout=BOOT_TIMEOUT)
+        told = "\n".join(system.lines(who="bulkhead"))
+        assert re.search(r"error: VT-x: .*(EPT|secondary).* is missing.*", told), told
+        assert not system.lines(who="alpha") and not system.lines(who="beta")
+
+
+def test_without_virtualisation():
+    """A Pentium 4 of the first 64-bit years has neither VT-x nor SVM."""
+    with boot("p4_prescott_celeron_336", cpus=1) as system:
+        system.said("bulkhead", r".*error: Bulkhead stops here; no partition was started\.", timeout=BOOT_TIMEOUT)
+        told = "\n".join(system.lines(who="bulkhead"))
+        assert re.search(r"error: virtualisation: no VT-x.*", told), told
+
+
+def test_ryzen_runs_by_svm():
+    """A second opinion on SVM: with next-RIP saving and flush by ASID, which QEMU's lacks."""
+    with boot("ryzen") as system:
+        expect_both_to_run(system, "SVM, 2 MiB.* pages, tagged TLB")
