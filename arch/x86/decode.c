@@ -1,34 +1,36 @@
 /*
- * Decodes the instructions a guest uses on device registers: moves, the six arithmetic and logic operations that have a
- * memory form, compare, test and exchange, in every encoding. One table row an opcode says what it does; then prefixes, opcode,
- * ModRM with SIB and displacement, and immediate are taken in their order (SDM 2A, chapter 2 and appendix A).
+ * Decodes the instructions a guest uses on device registers: moves, the six arithmetic and logic operations
+ * that have a memory form, compare, test and exchange, in every encoding. One table row an opcode says what
+ * it does; then prefixes, opcode, ModRM with SIB and displacement, and immediate are taken in their order
+ * (SDM 2A, chapter 2 and appendix A).
  */
 #include "arch/x86/decode.h"
 #include "hv/core/vcpu.h"
 
 /* A row: the operation, and flags. 0: not an instruction we take. */
 #define OPERATION_MASK 0x000Fu /* enum mmio_operation */
-#define KNOWN          0x0010u
-#define BYTE           0x0020u /* operands are bytes, not of the operand size */
+#define KNOWN	       0x0010u
+#define BYTE	       0x0020u /* operands are bytes, not of the operand size */
 #define TO_REGISTER    0x0040u /* the register is the first operand */
 #define IMMEDIATE_BYTE 0x0080u /* an immediate byte follows */
 #define IMMEDIATE_FULL 0x0100u /* one of the operand size, at most 4 bytes */
 #define GROUP_ADD      0x0200u /* ModRM.reg says which of ADD .. CMP */
 #define GROUP_TEST     0x0400u /* ModRM.reg must be 0 or 1 */
 #define GROUP_MOVE     0x0800u /* ModRM.reg must be 0 */
-#define OFFSET         0x1000u /* no ModRM: an address follows, and the register is the accumulator */
-#define PREFIX         0x2000u
+#define OFFSET	       0x1000u /* no ModRM: an address follows, and the register is the accumulator */
+#define PREFIX	       0x2000u
 #define REX_PREFIX     0x4000u /* in 64-bit code */
 #define SIGN_EXTEND    0x8000u
 #define FROM_BYTE      0x10000u /* the memory operand of an extending move */
 #define FROM_WORD      0x20000u
 #define FROM_DOUBLE    0x40000u /* 64-bit code only */
-#define EXTENDS        (FROM_BYTE | FROM_WORD | FROM_DOUBLE)
+#define EXTENDS	       (FROM_BYTE | FROM_WORD | FROM_DOUBLE)
 
 /* The four forms of an operation that stand at opcode .. opcode + 3. */
-#define FOUR(opcode, operation)                                                                                        \
-	[opcode] = KNOWN | BYTE | (operation), [(opcode) + 1] = KNOWN | (operation),                                    \
-	[(opcode) + 2] = KNOWN | BYTE | TO_REGISTER | (operation), [(opcode) + 3] = KNOWN | TO_REGISTER | (operation)
+#define FOUR(opcode, operation)                                                                              \
+	[opcode] = KNOWN | BYTE | (operation), [(opcode) + 1] = KNOWN | (operation),                         \
+	[(opcode) + 2] = KNOWN | BYTE | TO_REGISTER | (operation),                                           \
+	[(opcode) + 3] = KNOWN | TO_REGISTER | (operation)
 
 static const uint32_t one_byte[256] = {
 	FOUR(0x00, MMIO_ADD),
@@ -37,8 +39,17 @@ static const uint32_t one_byte[256] = {
 	FOUR(0x28, MMIO_SUB),
 	FOUR(0x30, MMIO_XOR),
 	FOUR(0x38, MMIO_COMPARE),
-	[0x26] = PREFIX, [0x2E] = PREFIX, [0x36] = PREFIX, [0x3E] = PREFIX, [0x64] = PREFIX, [0x65] = PREFIX,
-	[0x66] = PREFIX, [0x67] = PREFIX, [0xF0] = PREFIX, [0xF2] = PREFIX, [0xF3] = PREFIX,
+	[0x26] = PREFIX,
+	[0x2E] = PREFIX,
+	[0x36] = PREFIX,
+	[0x3E] = PREFIX,
+	[0x64] = PREFIX,
+	[0x65] = PREFIX,
+	[0x66] = PREFIX,
+	[0x67] = PREFIX,
+	[0xF0] = PREFIX,
+	[0xF2] = PREFIX,
+	[0xF3] = PREFIX,
 	[0x40 ... 0x4F] = REX_PREFIX,
 	[0x63] = KNOWN | TO_REGISTER | SIGN_EXTEND | FROM_DOUBLE | MMIO_LOAD,
 	[0x80] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_ADD,
@@ -69,29 +80,33 @@ static const uint32_t two_byte[256] = {
 	[0xBF] = KNOWN | TO_REGISTER | SIGN_EXTEND | FROM_WORD | MMIO_LOAD,
 };
 
-#define ESCAPE          0x0Fu
-#define OPERAND_SIZE    0x66u
-#define ADDRESS_SIZE    0x67u
-#define LOCK            0xF0u
-#define REX_W           0x08u
-#define REX_R           0x04u
-#define NOT_IN_GROUP    0xFFu
+#define ESCAPE	     0x0Fu
+#define OPERAND_SIZE 0x66u
+#define ADDRESS_SIZE 0x67u
+#define LOCK	     0xF0u
+#define REX_W	     0x08u
+#define REX_R	     0x04u
+#define NOT_IN_GROUP 0xFFu
 
 /* ModRM.reg in opcodes 80h, 81h, 83h; ADC and SBB are not taken. */
-static const uint8_t group_add[8] = {MMIO_ADD, MMIO_OR,  NOT_IN_GROUP, NOT_IN_GROUP,
+static const uint8_t group_add[8] = {MMIO_ADD, MMIO_OR,	 NOT_IN_GROUP, NOT_IN_GROUP,
 				     MMIO_AND, MMIO_SUB, MMIO_XOR,     MMIO_COMPARE};
 
 /* Operations that may carry LOCK when memory is their destination. */
-#define LOCKABLE (1u << MMIO_AND | 1u << MMIO_OR | 1u << MMIO_XOR | 1u << MMIO_ADD | 1u << MMIO_SUB | 1u << MMIO_EXCHANGE)
+#define LOCKABLE                                                                                             \
+	(1u << MMIO_AND | 1u << MMIO_OR | 1u << MMIO_XOR | 1u << MMIO_ADD | 1u << MMIO_SUB |                 \
+	 1u << MMIO_EXCHANGE)
 
 struct reader {
 	const uint8_t *bytes;
 	size_t available, at;
+	enum code_size code;
 	bool operand_prefix, address_prefix, lock;
 	uint8_t rex;
+	uint32_t row; /* of the opcode */
 };
 
-static inline __attribute__((always_inline)) void take_prefix(struct reader *reader, uint8_t byte)
+static void take_prefix(struct reader *reader, uint8_t byte)
 {
 	reader->rex = 0; /* REX counts only right before the opcode */
 	reader->operand_prefix |= byte == OPERAND_SIZE;
@@ -99,41 +114,45 @@ static inline __attribute__((always_inline)) void take_prefix(struct reader *rea
 	reader->lock |= byte == LOCK;
 }
 
-/* Takes prefixes and opcode; the row of the opcode, 0 if it is none of ours or the bytes end. */
-static inline __attribute__((always_inline)) uint32_t take_opcode(struct reader *reader, enum code_size code)
+/* Prefixes and opcode. */
+static enum status take_opcode(struct reader *reader)
 {
 	while (reader->at < reader->available) {
 		const uint8_t byte = reader->bytes[reader->at++];
-		const uint32_t row = one_byte[byte];
 
-		if (likely(row & KNOWN))
-			return row;
-		if (row & REX_PREFIX && code == CODE_64)
-			reader->rex = byte;
-		else if (row & PREFIX)
+		reader->row = one_byte[byte];
+		if (reader->row & PREFIX) {
 			take_prefix(reader, byte);
-		else if (byte == ESCAPE && reader->at < reader->available)
-			return two_byte[reader->bytes[reader->at++]];
-		else
-			return 0;
+			continue;
+		}
+		if ((reader->row & REX_PREFIX) && reader->code == CODE_64) {
+			reader->rex = byte;
+			continue;
+		}
+		if (byte == ESCAPE) {
+			if (reader->at == reader->available)
+				return ERR_FORMAT;
+			reader->row = two_byte[reader->bytes[reader->at++]];
+		}
+		return reader->row & KNOWN ? OK : ERR_UNSUPPORTED;
 	}
-	return 0;
+	return ERR_FORMAT;
 }
 
 /* Bytes of ModRM, SIB and displacement of a memory operand (tables 2-1 to 2-3). */
-static inline __attribute__((always_inline)) unsigned modrm_length(uint8_t modrm, uint8_t sib, bool address16)
+static unsigned modrm_length(uint8_t modrm, uint8_t sib, bool address16)
 {
 	static const uint8_t displacement[4] = {0, 1, 4, 0};
 	const unsigned mode = modrm >> 6, base = modrm & 7;
 
-	if (unlikely(address16))
+	if (address16)
 		return mode == 0 ? (base == 6 ? 3 : 1) : 1 + mode;
 	if (base == 4) /* SIB */
 		return 2u + (mode == 0 && (sib & 7) == 5 ? 4 : displacement[mode]);
 	return 1u + (mode == 0 && base == 5 ? 4 : displacement[mode]);
 }
 
-static uint64_t take_immediate(const uint8_t *bytes, unsigned size)
+static uint64_t signed_value(const uint8_t *bytes, unsigned size)
 {
 	if (size == 1)
 		return (uint64_t)(int8_t)bytes[0];
@@ -144,9 +163,9 @@ static uint64_t take_immediate(const uint8_t *bytes, unsigned size)
 }
 
 /* The operation, where ModRM.reg takes part in saying it; NOT_IN_GROUP: not one we take. */
-static inline __attribute__((always_inline)) unsigned operation_of(uint32_t row, unsigned reg)
+static unsigned operation_of(uint32_t row, unsigned reg)
 {
-	if (likely(!(row & (GROUP_ADD | GROUP_TEST | GROUP_MOVE))))
+	if (!(row & (GROUP_ADD | GROUP_TEST | GROUP_MOVE)))
 		return row & OPERATION_MASK;
 	if (row & GROUP_ADD)
 		return group_add[reg];
@@ -160,67 +179,97 @@ static unsigned immediate_size(uint32_t row, unsigned size)
 	return row & IMMEDIATE_FULL ? MIN(size, 4u) : 0;
 }
 
-static void set_register(struct instruction *out, unsigned index, bool byte_without_rex)
+/* Bytes of the memory operand of an extending move; 0: not one we take. */
+static unsigned extension_source(const struct reader *reader)
 {
-	out->high_byte = byte_without_rex && index >= RSP;
-	out->register_index = (uint8_t)(out->high_byte ? index - RSP : index);
-}
-
-static unsigned extension_source(uint32_t row, enum code_size code, const struct reader *reader)
-{
-	if (row & FROM_BYTE)
+	if (reader->row & FROM_BYTE)
 		return 1;
-	if (row & FROM_WORD)
+	if (reader->row & FROM_WORD)
 		return 2;
 	/* MOVSXD: 63h is another instruction outside 64-bit code, and with a 66h prefix CPUs differ. */
-	return code == CODE_64 && !(reader->operand_prefix && !(reader->rex & REX_W)) ? 4 : 0;
+	return reader->code == CODE_64 && !(reader->operand_prefix && !(reader->rex & REX_W)) ? 4 : 0;
+}
+
+static enum status take_sizes(const struct reader *reader, struct instruction *out)
+{
+	unsigned operand_size = (reader->code == CODE_16) != reader->operand_prefix ? 2 : 4;
+
+	if (reader->rex & REX_W)
+		operand_size = 8;
+	out->register_size = (uint8_t)(reader->row & BYTE ? 1 : operand_size);
+	out->size = (uint8_t)(reader->row & EXTENDS ? extension_source(reader) : out->register_size);
+	return out->size ? OK : ERR_UNSUPPORTED;
+}
+
+static bool has_16_bit_addresses(const struct reader *reader)
+{
+	return reader->code == CODE_16 ? !reader->address_prefix
+				       : reader->code == CODE_32 && reader->address_prefix;
+}
+
+/* The accumulator and an address. */
+static void take_offset(struct reader *reader, struct instruction *out)
+{
+	out->operation = reader->row & OPERATION_MASK;
+	out->register_index = RAX;
+	out->high_byte = false;
+	if (has_16_bit_addresses(reader))
+		reader->at += 2;
+	else
+		reader->at += reader->code == CODE_64 && !reader->address_prefix ? 8 : 4;
+}
+
+/* A register, or the rest of the opcode, and a memory operand. */
+static enum status take_modrm(struct reader *reader, struct instruction *out)
+{
+	const uint8_t modrm = reader->at < reader->available ? reader->bytes[reader->at] : 0;
+	const uint8_t sib = reader->at + 1 < reader->available ? reader->bytes[reader->at + 1] : 0;
+	const unsigned reg = modrm >> 3 & 7, operation = operation_of(reader->row, reg);
+
+	if (reader->at == reader->available)
+		return ERR_FORMAT;
+	if (modrm >> 6 == 3 || operation == NOT_IN_GROUP)
+		return ERR_UNSUPPORTED; /* no memory operand, or none of ours */
+	reader->at += modrm_length(modrm, sib, has_16_bit_addresses(reader));
+	out->operation = (uint8_t)operation;
+	out->high_byte = (reader->row & BYTE) && !reader->rex && reg >= RSP;
+	out->register_index = (uint8_t)(out->high_byte ? reg - RSP : reg | (reader->rex & REX_R ? 8 : 0));
+	return OK;
+}
+
+static enum status take_immediate(struct reader *reader, struct instruction *out)
+{
+	const unsigned size = immediate_size(reader->row, out->size);
+
+	if (reader->at + size > reader->available)
+		return ERR_FORMAT;
+	out->immediate = size;
+	out->value = size ? signed_value(reader->bytes + reader->at, size) : 0;
+	reader->at += size;
+	return OK;
 }
 
 enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code, struct instruction *out)
 {
-	struct reader reader = {.bytes = bytes, .available = MIN(available, (size_t)INSTRUCTION_MAX)};
-	const uint32_t row = take_opcode(&reader, code);
-	const bool address16 = code == CODE_16 ? !reader.address_prefix : code == CODE_32 && reader.address_prefix;
-	unsigned operand_size = (code == CODE_16) != reader.operand_prefix ? 2 : 4, reg = RAX, operation, immediate;
+	struct reader reader = {
+		.bytes = bytes, .available = MIN(available, (size_t)INSTRUCTION_MAX), .code = code};
+	enum status status = take_opcode(&reader);
 
-	if (unlikely(!row))
-		return reader.at < reader.available ? ERR_UNSUPPORTED : ERR_FORMAT;
-	if (reader.rex & REX_W)
-		operand_size = 8;
-	out->register_size = (uint8_t)(row & BYTE ? 1 : operand_size);
-	out->size = out->register_size;
-	if (unlikely(row & EXTENDS) && !(out->size = (uint8_t)extension_source(row, code, &reader)))
-		return ERR_UNSUPPORTED;
-
-	if (unlikely(row & OFFSET)) {
-		operation = row & OPERATION_MASK;
-		reader.at += address16 ? 2 : code == CODE_64 && !reader.address_prefix ? 8 : 4;
-	} else {
-		const uint8_t modrm = reader.at < reader.available ? bytes[reader.at] : 0;
-		const uint8_t sib = reader.at + 1 < reader.available ? bytes[reader.at + 1] : 0;
-
-		if (modrm >> 6 == 3)
-			return ERR_UNSUPPORTED; /* no memory operand */
-		reg = modrm >> 3 & 7;
-		operation = operation_of(row, reg);
-		reader.at += modrm_length(modrm, sib, address16);
-		reg |= reader.rex & REX_R ? 8 : 0;
-	}
-	if (unlikely(operation == NOT_IN_GROUP))
-		return ERR_UNSUPPORTED;
-	out->operation = (uint8_t)operation;
-	out->memory_first = !(row & TO_REGISTER);
-	out->sign_extend = row & SIGN_EXTEND;
-	if (unlikely(reader.lock) && !(out->memory_first && LOCKABLE >> operation & 1))
+	if (!status)
+		status = take_sizes(&reader, out);
+	if (!status && (reader.row & OFFSET))
+		take_offset(&reader, out);
+	else if (!status)
+		status = take_modrm(&reader, out);
+	if (!status)
+		status = take_immediate(&reader, out);
+	if (status)
+		return status;
+	out->memory_first = !(reader.row & TO_REGISTER);
+	out->sign_extend = reader.row & SIGN_EXTEND;
+	out->length = (uint8_t)reader.at;
+	if (reader.lock && !(out->memory_first && LOCKABLE >> out->operation & 1))
 		return ERR_UNSUPPORTED; /* #UD before it gets here */
-	set_register(out, reg, (row & BYTE) && !reader.rex && !(row & OFFSET));
-
-	immediate = immediate_size(row, out->size);
-	if (unlikely(reader.at + immediate > reader.available))
-		return ERR_FORMAT;
-	out->immediate = immediate;
-	out->value = immediate ? take_immediate(bytes + reader.at, immediate) : 0;
-	out->length = (uint8_t)(reader.at + immediate);
 	return OK;
 }
 
