@@ -125,11 +125,11 @@ enum exit_action vmx_write_cr0(struct vcpu *vcpu, uint64_t value)
 	if (value >> 32 || ((value & CR0_NW) && !(value & CR0_CD)) || ((value & CR0_PG) && !(value & CR0_PE)))
 		return EXIT_GP;
 	value = (value & known) | CR0_ET; /* the CPU drops unknown bits, too */
+	if (!switch_long_mode(vmx_get_register(vcpu, VIRT_CR0), value, cr4, &efer))
+		return EXIT_GP;
 	if (!unrestricted(controls) && (value & (CR0_PE | CR0_PG)) != (CR0_PE | CR0_PG))
 		return exit_fault(
 			vcpu, "paging switched off, which takes unrestricted guest, and this CPU lacks it");
-	if (!switch_long_mode(vmx_get_register(vcpu, VIRT_CR0), value, cr4, &efer))
-		return EXIT_GP;
 	if (pae_paging(value, cr4, efer) && !load_pdptes(vcpu))
 		return EXIT_GP;
 	load_efer(efer);
