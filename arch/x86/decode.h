@@ -46,7 +46,7 @@ enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size c
  * wrong. A guest reaches its devices from a handful of places.
  */
 #define DECODED_SLOTS_LOG2 4
-#define DECODED_SLOTS      (1u << DECODED_SLOTS_LOG2)
+#define DECODED_SLOTS	   (1u << DECODED_SLOTS_LOG2)
 struct decoded {
 	uint64_t bytes[2];
 	uint32_t code; /* enum code_size; 0: empty */
