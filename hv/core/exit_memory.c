@@ -201,7 +201,7 @@ static uint64_t flags_of(unsigned operation, unsigned size, uint64_t a, uint64_t
 }
 
 /* Reads memory, computes, sets the flags and stores what is to be stored. */
-static NEVER_INLINE bool modify(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE void modify(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	const unsigned operation = instruction->operation, size = instruction->size;
 	const uint64_t mask = size_mask(size);
@@ -209,9 +209,7 @@ static NEVER_INLINE bool modify(struct vcpu *vcpu, const struct instruction *ins
 		(instruction->immediate ? instruction->value : read_register(vcpu, instruction)) & mask;
 	uint64_t memory, a, b, result;
 
-	if (!full_mmio_read(vcpu, address, size, &memory))
-		return false;
-	memory &= mask;
+	memory = full_mmio_read(vcpu, address, size) & mask;
 	a = instruction->memory_first ? memory : source;
 	b = instruction->memory_first ? source : memory;
 	result = compute(operation, a, b) & mask;
@@ -219,11 +217,11 @@ static NEVER_INLINE bool modify(struct vcpu *vcpu, const struct instruction *ins
 			   (virt->get_register(vcpu, VIRT_RFLAGS) & ~(uint64_t)FLAGS_STATUS) |
 				   flags_of(operation, size, a, b, result));
 	if (operation == MMIO_COMPARE || operation == MMIO_TEST)
-		return true;
+		return;
 	if (instruction->memory_first)
-		return full_mmio_write(vcpu, address, size, result);
-	write_register(vcpu, instruction, result);
-	return true;
+		full_mmio_write(vcpu, address, size, result);
+	else
+		write_register(vcpu, instruction, result);
 }
 
 static uint64_t extend(const struct instruction *instruction, uint64_t value)
@@ -234,41 +232,35 @@ static uint64_t extend(const struct instruction *instruction, uint64_t value)
 					: value & size_mask(instruction->size);
 }
 
-static NEVER_INLINE bool load(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE void load(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
-	uint64_t value;
+	const uint64_t value = full_mmio_read(vcpu, address, instruction->size);
 
-	if (!full_mmio_read(vcpu, address, instruction->size, &value))
-		return false;
 	write_register(vcpu, instruction, extend(instruction, value));
-	return true;
 }
 
-static NEVER_INLINE bool store(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE void store(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	const uint64_t value = instruction->immediate ? instruction->value : read_register(vcpu, instruction);
 
-	return full_mmio_write(vcpu, address, instruction->size, value);
+	full_mmio_write(vcpu, address, instruction->size, value);
 }
 
-static NEVER_INLINE bool exchange(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static NEVER_INLINE void exchange(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
-	const uint64_t value = read_register(vcpu, instruction) & size_mask(instruction->size);
-	uint64_t memory;
+	const uint64_t value = read_register(vcpu, instruction);
 
-	if (!full_mmio_read(vcpu, address, instruction->size, &memory))
-		return false;
-	write_register(vcpu, instruction, memory);
-	return full_mmio_write(vcpu, address, instruction->size, value);
+	write_register(vcpu, instruction, full_mmio_read(vcpu, address, instruction->size));
+	full_mmio_write(vcpu, address, instruction->size, value);
 }
 
-static ALWAYS_INLINE bool execute(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static ALWAYS_INLINE void execute(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
 	switch (instruction->operation) {
-	case MMIO_STORE: return store(vcpu, instruction, address);
-	case MMIO_LOAD: return load(vcpu, instruction, address);
-	case MMIO_EXCHANGE: return exchange(vcpu, instruction, address);
-	default: return modify(vcpu, instruction, address);
+	case MMIO_STORE: store(vcpu, instruction, address); break;
+	case MMIO_LOAD: load(vcpu, instruction, address); break;
+	case MMIO_EXCHANGE: exchange(vcpu, instruction, address); break;
+	default: modify(vcpu, instruction, address); break;
 	}
 }
 
@@ -333,7 +325,6 @@ enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool 
 	if (unlikely(decode(&code, slot) != OK))
 		return undecodable(vcpu, address, &code);
 	*length = slot->instruction.length;
-	if (likely(execute(vcpu, &slot->instruction, address)))
-		return EXIT_NEXT;
-	return out_of_bounds(vcpu, address, write, false);
+	execute(vcpu, &slot->instruction, address);
+	return EXIT_NEXT;
 }

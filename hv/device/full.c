@@ -108,15 +108,23 @@ static void repay_tick(struct partition *partition)
 }
 
 /* Bytes wait in partition->input until the receiver has room. */
-static void receive(struct partition *partition)
+static NOINLINE void fill_receiver(struct partition *partition, uint32_t tail, uint32_t head)
 {
 	struct input_queue *input = &partition->input;
 	struct uart *uart = &partition->devices->uart;
-	uint32_t tail = atomic_load_explicit(&input->tail, memory_order_relaxed);
 
-	while (uart_can_receive(uart) && tail != atomic_load_explicit(&input->head, memory_order_acquire))
+	while (tail != head && uart_can_receive(uart))
 		uart_receive(uart, input->byte[tail++ % INPUT_SIZE]);
 	atomic_store_explicit(&input->tail, tail, memory_order_release);
+}
+
+static inline __attribute__((always_inline)) void receive(struct partition *partition)
+{
+	const uint32_t tail = atomic_load_explicit(&partition->input.tail, memory_order_relaxed);
+	const uint32_t head = atomic_load_explicit(&partition->input.head, memory_order_acquire);
+
+	if (unlikely(tail != head))
+		fill_receiver(partition, tail, head);
 }
 
 /*
@@ -260,16 +268,26 @@ bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t val
 	return true;
 }
 
-static uint32_t in_byte(struct vcpu *vcpu, uint16_t port)
+static uint8_t read_row(struct vcpu *vcpu, const struct port_row *row, uint16_t port)
 {
-	const struct port_row *row = find_port(port);
 	uint8_t value;
 
-	if (!row)
-		return 0xFF;
 	spin_lock(&vcpu->partition->device_lock);
 	value = row->in(vcpu, port);
 	spin_unlock(&vcpu->partition->device_lock);
+	return value;
+}
+
+static NOINLINE uint32_t in_bytes(struct vcpu *vcpu, const struct port_row *row, uint16_t port, unsigned size)
+{
+	uint32_t value = read_row(vcpu, row, port);
+
+	if (row->wide)
+		return value;
+	for (unsigned i = 1; i < size; i++) {
+		row = find_port((uint16_t)(port + i));
+		value |= (row ? read_row(vcpu, row, (uint16_t)(port + i)) : 0xFFu) << 8 * i;
+	}
 	return value;
 }
 
@@ -279,9 +297,7 @@ bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *val
 
 	if (!row)
 		return false;
-	*value = in_byte(vcpu, port);
-	for (unsigned i = 1; i < size; i++)
-		*value |= (row->wide ? 0 : in_byte(vcpu, (uint16_t)(port + i))) << 8 * i;
+	*value = likely(size == 1) ? read_row(vcpu, row, port) : in_bytes(vcpu, row, port, size);
 	return true;
 }
 
@@ -289,20 +305,14 @@ bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *val
  * Memory
  */
 
-bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value)
+uint64_t full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size)
 {
-	if (!full_is_mmio(address))
-		return false;
-	*value = lapic_mmio_read(vcpu, address.value % PAGE_SIZE, size);
-	return true;
+	return lapic_mmio_read(vcpu, address.value % PAGE_SIZE, size);
 }
 
-bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value)
+void full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value)
 {
-	if (!full_is_mmio(address))
-		return false;
 	lapic_mmio_write(vcpu, address.value % PAGE_SIZE, size, (uint32_t)value);
-	return true;
 }
 
 /*

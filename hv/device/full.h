@@ -17,17 +17,19 @@ void full_devices_reset(struct partition *partition);
 enum status lapic_create(struct vcpu *vcpu) MUST_CHECK;
 void full_vcpu_reset(struct vcpu *vcpu);
 
-/* Ports, MMIO and MSRs of devices. false: nothing there (ports read all ones, writes are ignored; MMIO and
- * MSRs fault). */
+/* Ports. false: nothing there (reads give all ones, writes are ignored). */
 bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value);
 bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value);
-bool full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t *value);
-bool full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size,
-		     uint64_t value); /* the lowest `size` bytes */
+
+/* Memory of devices. Reads and writes only where full_is_mmio() says so; a write takes the lowest `size`
+ * bytes. */
 static inline bool full_is_mmio(gpa_t address)
 {
 	return ALIGN_DOWN(address.value, PAGE_SIZE) == APIC_DEFAULT_BASE; /* one device so far */
 }
+uint64_t full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size);
+void full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value);
+
 /* x2APIC registers 800h-8FFh, IA32_TSC_DEADLINE, IA32_APIC_BASE. false: #GP. */
 bool full_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);

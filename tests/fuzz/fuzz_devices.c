@@ -37,8 +37,8 @@ static void act(struct vcpu *vcpu, const struct step *step)
 	switch (step->action % 9) {
 	case 0: (void)full_port_out(vcpu, port_of(step), size, step->value); break;
 	case 1: (void)full_port_in(vcpu, port_of(step), size, &value); break;
-	case 2: (void)full_mmio_write(vcpu, address, 1u << step->size % 4, step->value); break;
-	case 3: (void)full_mmio_read(vcpu, address, 1u << step->size % 4, &wide); break;
+	case 2: full_mmio_write(vcpu, address, 1u << step->size % 4, step->value); break;
+	case 3: (void)full_mmio_read(vcpu, address, 1u << step->size % 4); break;
 	case 4: (void)full_msr_write(vcpu, MSR_X2APIC_FIRST + step->place % 0x41, step->value); break;
 	case 5: (void)full_msr_read(vcpu, MSR_X2APIC_FIRST + step->place % 0x100, &wide); break;
 	case 6:

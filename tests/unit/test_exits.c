@@ -75,10 +75,7 @@ static void run(uint64_t address, const uint8_t *bytes, size_t size)
 
 static uint64_t read_device(uint64_t address)
 {
-	uint64_t value;
-
-	assert_true(full_mmio_read(vcpu, gpa(address), 4, &value));
-	return value;
+	return full_mmio_read(vcpu, gpa(address), 4);
 }
 
 static void stores(void **state)
