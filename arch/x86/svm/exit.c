@@ -242,7 +242,9 @@ static HOT uint64_t exit_on_msr_write(struct vmcb *vmcb)
 	if (unlikely(!length_known(vmcb, LENGTH_WRMSR)))
 		return learn_and_exit(LENGTH_WRMSR);
 	begin(vmcb, EXIT_MSR_WRITE, VMEXIT_MSR, LENGTH_WRMSR);
-	return finish(EXIT_MSR_WRITE, svm_msr_write(this_vcpu));
+	if (unlikely(svm_owns_msr((uint32_t)this_vcpu->regs.rcx)))
+		return finish(EXIT_MSR_WRITE, svm_own_msr_write(this_vcpu));
+	return finish(EXIT_MSR_WRITE, exit_msr_write(this_vcpu));
 }
 
 static HOT uint64_t exit_on_msr_read(struct vmcb *vmcb)
@@ -250,7 +252,9 @@ static HOT uint64_t exit_on_msr_read(struct vmcb *vmcb)
 	if (unlikely(!length_known(vmcb, LENGTH_RDMSR)))
 		return learn_and_exit(LENGTH_RDMSR);
 	begin(vmcb, EXIT_MSR_READ, VMEXIT_MSR, LENGTH_RDMSR);
-	return finish(EXIT_MSR_READ, svm_msr_read(this_vcpu));
+	if (unlikely(svm_owns_msr((uint32_t)this_vcpu->regs.rcx)))
+		return finish(EXIT_MSR_READ, svm_own_msr_read(this_vcpu));
+	return finish(EXIT_MSR_READ, exit_msr_read(this_vcpu));
 }
 
 static NORETURN COLD void exit_on_string(struct vmcb *vmcb)

@@ -23,11 +23,13 @@ static const struct msr_range {
 };
 #define MSR_RANGE_SIZE 0x2000u
 
-/* Switched by VMLOAD and VMSAVE, by VMRUN itself (PAT, with nested paging), or used by no one else (TSC_AUX).
+/*
+ * Switched by VMLOAD and VMSAVE, or used by no one else (TSC_AUX). Not PAT: CPUs keep the guest's in the
+ * VMCB, but QEMU TCG knows one PAT only, the host's.
  */
 static const uint32_t guest_owned_msrs[] = {
-	MSR_FS_BASE,	  MSR_GS_BASE,	   MSR_KERNEL_GS_BASE, MSR_STAR,	 MSR_LSTAR, MSR_CSTAR,
-	MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,   MSR_TSC_AUX,
+	MSR_FS_BASE,	  MSR_GS_BASE,	   MSR_KERNEL_GS_BASE, MSR_STAR,	 MSR_LSTAR,   MSR_CSTAR,
+	MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_TSC_AUX,
 };
 
 static struct spinlock lock;

@@ -233,18 +233,14 @@ const struct exit_row *svm_exit_row(uint32_t code)
 
 #define EFER_GUEST_WRITES (EFER_SCE | EFER_LME | EFER_NXE)
 
-static enum exit_action efer_read(struct vcpu *vcpu)
+static uint64_t edx_eax(const struct vcpu *vcpu)
 {
-	uint64_t value = svm_get_register(vcpu, VIRT_EFER);
-
-	vcpu->regs.rax = (uint32_t)value;
-	vcpu->regs.rdx = value >> 32;
-	return EXIT_NEXT;
+	return vcpu->regs.rdx << 32 | (uint32_t)vcpu->regs.rax;
 }
 
 static enum exit_action efer_write(struct vcpu *vcpu)
 {
-	uint64_t value = vcpu->regs.rdx << 32 | (uint32_t)vcpu->regs.rax;
+	uint64_t value = edx_eax(vcpu);
 	uint64_t now = svm_get_register(vcpu, VIRT_EFER);
 
 	if (value & ~(EFER_GUEST_WRITES | EFER_LMA))
@@ -256,14 +252,50 @@ static enum exit_action efer_write(struct vcpu *vcpu)
 	return EXIT_NEXT;
 }
 
-enum exit_action svm_msr_read(struct vcpu *vcpu)
+/*
+ * PAT: the guest's stands in the VMCB (APM 2 15.25.2). Eight memory types, of which 2, 3 and 8 up do not
+ * exist (7.8.1).
+ */
+
+#define PAT_VALID_TYPES (1u << 0 | 1u << 1 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7)
+
+static bool pat_valid(uint64_t value)
 {
-	return (uint32_t)vcpu->regs.rcx == MSR_EFER ? efer_read(vcpu) : exit_msr_read(vcpu);
+	for (unsigned i = 0; i < 64; i += 8) {
+		unsigned type = value >> i & 0xFF;
+
+		if (type > 7 || !(PAT_VALID_TYPES >> type & 1))
+			return false;
+	}
+	return true;
 }
 
-enum exit_action svm_msr_write(struct vcpu *vcpu)
+static enum exit_action pat_write(struct vcpu *vcpu)
 {
-	return (uint32_t)vcpu->regs.rcx == MSR_EFER ? efer_write(vcpu) : exit_msr_write(vcpu);
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	uint64_t value = edx_eax(vcpu);
+
+	if (!pat_valid(value))
+		return EXIT_GP;
+	vmcb->save.pat = value;
+	vmcb_touch(vmcb);
+	return EXIT_NEXT;
+}
+
+enum exit_action svm_own_msr_read(struct vcpu *vcpu)
+{
+	uint64_t value = svm_vmcb(vcpu)->save.pat;
+
+	if ((uint32_t)vcpu->regs.rcx == MSR_EFER)
+		value = svm_get_register(vcpu, VIRT_EFER);
+	vcpu->regs.rax = (uint32_t)value;
+	vcpu->regs.rdx = value >> 32;
+	return EXIT_NEXT;
+}
+
+enum exit_action svm_own_msr_write(struct vcpu *vcpu)
+{
+	return (uint32_t)vcpu->regs.rcx == MSR_EFER ? efer_write(vcpu) : pat_write(vcpu);
 }
 
 /*

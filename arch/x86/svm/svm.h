@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "arch/x86/registers.h"
 #include "arch/x86/svm/vmcb.h"
 #include "hv/core/exit.h"
 #include "hv/core/virt.h"
@@ -131,8 +132,13 @@ struct exit_row {
 };
 const struct exit_row *svm_exit_row(uint32_t code);
 enum exit_action svm_memory_fault(struct vcpu *vcpu);
-enum exit_action svm_msr_read(struct vcpu *vcpu);
-enum exit_action svm_msr_write(struct vcpu *vcpu);
+/* The MSRs the VMCB holds the guest's value of: EFER and PAT. */
+static inline bool svm_owns_msr(uint32_t msr)
+{
+	return msr == MSR_EFER || msr == MSR_PAT;
+}
+enum exit_action svm_own_msr_read(struct vcpu *vcpu);
+enum exit_action svm_own_msr_write(struct vcpu *vcpu);
 enum exit_action svm_port_string(struct vcpu *vcpu, uint32_t information);
 
 /* describe.c */
