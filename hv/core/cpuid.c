@@ -49,12 +49,10 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
  * ours). */
 #define ALLOW_7_ECX (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
 /* 8000_0001h ECX: LAHF ABM SSE4A MISALIGNSSE 3DNOWPREFETCH; EDX: as leaf 1, and SYSCALL NX MMXEXT FFXSR 1GB
- * RDTSCP LM. */
-#define ALLOW_E1_ECX (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
-#define ALLOW_E1_EDX (0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(27) | BIT(29))
-#define ALLOW_E1_EDX_HIDDEN                                                                                  \
-	(BIT(7) | BIT(9) | BIT(12) | BIT(14)) /* MCE, APIC, MTRR, MCA here as in leaf 1                      \
-					       */
+ * RDTSCP LM. MCE, APIC, MTRR and MCA stand in EDX as in leaf 1. */
+#define ALLOW_E1_ECX		 (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
+#define ALLOW_E1_EDX		 (0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(27) | BIT(29))
+#define ALLOW_E1_EDX_HIDDEN	 (BIT(7) | BIT(9) | BIT(12) | BIT(14))
 #define INVARIANT_TSC		 BIT(8)
 #define ARAT			 BIT(2)
 #define XSAVE_ALLOWED_STATES	 0xE7u /* x87 SSE AVX, AVX-512 */

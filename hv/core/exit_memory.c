@@ -11,9 +11,8 @@
 #include "hv/device/full.h"
 #include "hv/mem/layout.h"
 
-#define HASH_FACTOR                                                                                          \
-	0x9E3779B97F4A7C15ull /* 2^64 / golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)               \
-			       */
+/* 2^64 / golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4). */
+#define HASH_FACTOR 0x9E3779B97F4A7C15ull
 
 #define FETCH_SIZE 16 /* at least INSTRUCTION_MAX, in two words */
 
