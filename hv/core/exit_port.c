@@ -147,6 +147,7 @@ static void transfer(struct vcpu *vcpu, const struct string_io *io, uint8_t *con
 		return;
 	}
 	for (unsigned i = 0; i < io->size; i++)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): find_operand() has filled them all */
 		value |= (uint32_t)*bytes[i] << 8 * i;
 	(void)full_port_out(vcpu, io->port, io->size, value);
 }
