@@ -45,9 +45,11 @@ static inline __attribute__((always_inline)) enum status guest_walk(uint64_t tab
 								    void *context, struct guest_leaf *leaf)
 {
 	const bool pae = levels == PAE_LEVELS;
-	uint64_t granted = ENTRY_WRITE | ENTRY_USER, denied = 0, entry = 0, offset;
+	uint64_t granted = ENTRY_WRITE | ENTRY_USER, denied = 0, entry = 0, offset, frame = ENTRY_FRAME;
 	unsigned level;
 
+	__asm__(""
+		: "+r"(frame)); /* stays in a register: each use of a 64-bit constant costs an instruction */
 #pragma GCC unroll 4
 	for (level = levels; level > 0; level--) {
 		const uint64_t mask = pae && level == levels ? PAE_TOP_OFFSET : TABLE_OFFSET;
@@ -57,7 +59,7 @@ static inline __attribute__((always_inline)) enum status guest_walk(uint64_t tab
 			return ERR_RANGE;
 		if (unlikely(!(entry & ENTRY_PRESENT)))
 			return ERR_NOT_FOUND;
-		table = entry & ENTRY_FRAME;
+		table = entry & frame;
 		if (pae && level == levels)
 			continue; /* page directory pointers of PAE carry no rights */
 		granted &= entry;

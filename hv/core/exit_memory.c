@@ -33,14 +33,28 @@ struct fetched {
  * is its own affair: the worst it gets is another instruction of its own.
  */
 
-/* What does not cross a page: memory ends with one. */
-static ALWAYS_INLINE bool read_page(const struct partition *partition, gpa_t address, uint64_t *to,
-				    unsigned words)
-{
-	const volatile uint64_t *from = (const volatile uint64_t *)(GUEST_WINDOW + address.value);
+/* Where guest memory is; the window's address in a register, as a 64-bit constant costs an instruction at
+ * each use. */
+struct reach {
+	const struct partition *partition;
+	uint64_t window;
+};
 
-	if (unlikely(address.value >= partition->memory_low)) {
-		from = partition_memory(partition, address, words * sizeof(*to));
+static ALWAYS_INLINE struct reach reach_of(const struct vcpu *vcpu)
+{
+	struct reach reach = {vcpu->partition, GUEST_WINDOW};
+
+	__asm__("" : "+r"(reach.window));
+	return reach;
+}
+
+/* What does not cross a page: memory ends with one. */
+static ALWAYS_INLINE bool read_page(const struct reach *reach, gpa_t address, uint64_t *to, unsigned words)
+{
+	const volatile uint64_t *from = (const volatile uint64_t *)(reach->window + address.value);
+
+	if (unlikely(address.value >= reach->partition->memory_low)) {
+		from = partition_memory(reach->partition, address, words * sizeof(*to));
 		if (!from)
 			return false;
 	}
@@ -70,14 +84,14 @@ static NEVER_INLINE bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gp
 	return guest_translate(&paging, linear, read_memory, vcpu->partition, address, &error) == OK;
 }
 
-static ALWAYS_INLINE bool translate(struct vcpu *vcpu, const struct code_state *at, uint64_t linear,
-				    gpa_t *address)
+static ALWAYS_INLINE bool translate(struct vcpu *vcpu, struct reach *reach, const struct code_state *at,
+				    uint64_t linear, gpa_t *address)
 {
 	struct guest_leaf leaf;
 
 	if (unlikely(at->code != CODE_64) && !at->long_mode)
 		return translate_legacy(vcpu, linear, address);
-	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read_table, vcpu->partition, &leaf) != OK)
+	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read_table, reach, &leaf) != OK)
 		return false;
 	*address = gpa(leaf.address);
 	return true;
@@ -90,11 +104,12 @@ static NEVER_INLINE unsigned fetch_across(struct vcpu *vcpu, const struct code_s
 	const unsigned first =
 		MIN((unsigned)(PAGE_SIZE - address.value % PAGE_SIZE), (unsigned)INSTRUCTION_MAX);
 	const unsigned second = INSTRUCTION_MAX - first;
+	struct reach reach = reach_of(vcpu);
 	gpa_t next;
 
 	if (!partition_read(vcpu->partition, address, bytes, first))
 		return 0;
-	if (second && translate(vcpu, at, linear + first, &next) &&
+	if (second && translate(vcpu, &reach, at, linear + first, &next) &&
 	    partition_read(vcpu->partition, next, bytes + first, second))
 		return INSTRUCTION_MAX;
 	return first;
@@ -103,18 +118,20 @@ static NEVER_INLINE unsigned fetch_across(struct vcpu *vcpu, const struct code_s
 static ALWAYS_INLINE void fetch(struct vcpu *vcpu, struct fetched *out)
 {
 	const struct code_state *at = &out->at;
+	struct reach reach;
 	uint64_t linear;
 	gpa_t address;
 
 	virt->get_code(vcpu, &out->at);
+	reach = reach_of(vcpu);
 	linear = likely(at->code == CODE_64) ? at->rip : (uint32_t)(at->rip + at->base);
 	out->count = 0;
 	out->words[0] = 0;
-	if (unlikely(!translate(vcpu, at, linear, &address)))
+	if (unlikely(!translate(vcpu, &reach, at, linear, &address)))
 		return;
 	if (unlikely(address.value % PAGE_SIZE > PAGE_SIZE - FETCH_SIZE))
 		out->count = fetch_across(vcpu, at, linear, address, out->bytes);
-	else if (likely(read_page(vcpu->partition, address, out->words, 2)))
+	else if (likely(read_page(&reach, address, out->words, 2)))
 		out->count = INSTRUCTION_MAX;
 }
 
