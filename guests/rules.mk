@@ -22,7 +22,7 @@ GUEST_FULL_IMAGES := $(GUESTS)/full.elf $(GUESTS)/bench-full.elf $(GUESTS)/cpu-f
 GUEST_PARA_IMAGES := $(GUESTS)/para.elf $(GUESTS)/bench-para.elf $(GUESTS)/hello-para.elf $(GUESTS)/calls-para.elf \
 	$(GUESTS)/cpu-para.elf
 GUEST_FAULTS      := $(addprefix $(GUESTS)/faults/,early-full.elf early-para.elf no-header.elf large.elf outside.elf \
-	entry-full.elf alignment-loop-full.elf debug-loop-para.elf)
+	entry-full.elf entry-para.elf alignment-loop-full.elf debug-loop-para.elf)
 GUEST_IMAGES      := $(GUEST_FULL_IMAGES) $(GUEST_PARA_IMAGES) $(GUEST_FAULTS)
 
 .PHONY: guests

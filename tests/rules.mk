@@ -47,6 +47,11 @@ UNIT_full       := $(PC)
 UNIT_exits      := $(PC)
 FUZZ_devices    := $(PC)
 
+# The auditors.
+UNIT_vmx_audit := arch/x86/vmx/audit.c hv/lib/printf.c hv/lib/string_copy.c
+UNIT_svm_audit := arch/x86/svm/audit.c hv/lib/string_copy.c
+UNIT_audit     := hv/core/audit.c hv/mem/frames.c hv/mem/page_map.c hv/mem/pool.c
+
 FUZZ_config := $(UNIT_config)
 FUZZ_hypervisor_elf := boot/hypervisor_elf.c
 FUZZ_image  := $(UNIT_image)

@@ -31,6 +31,9 @@ void console_tick(void);
 /* Shows the lines of the hypervisor's memory log, at the pace of the line. */
 void console_show_log(void);
 
+/* Audits the machine's page tables (hv/core/audit.h): a line each finding, and a line at the end. */
+void console_audit(void);
+
 /* One line of the hypervisor's own, without level, time stamp or place in the memory log: answers of the
  * monitor. */
 void console_print(const char *format, ...) PRINTF_LIKE(1, 2);

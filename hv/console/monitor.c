@@ -186,6 +186,13 @@ static void show_log(const struct command *command, struct partition *unused)
 	console_show_log();
 }
 
+static void run_audit(const struct command *command, struct partition *unused)
+{
+	(void)command;
+	(void)unused;
+	console_audit();
+}
+
 static void power_off(const struct command *command, struct partition *unused)
 {
 	(void)command;
@@ -220,6 +227,7 @@ static const struct command commands[] = {
 	 .run = give_keyboard,
 	 .help = "the console keys; with P: give it the keyboard"},
 	{.name = "log", .run = show_log, .help = "the hypervisor's own lines since the start"},
+	{.name = "audit", .run = run_audit, .help = "check every page table against the owners of memory"},
 	{.name = "off", .run = power_off, .help = "print the summary, power the machine off"},
 };
 

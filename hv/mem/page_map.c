@@ -242,7 +242,7 @@ bool page_map_find(const struct page_map *map, uint64_t address, struct mapping 
 
 	if (!canonical(address))
 		return false;
-	for (unsigned level = TOP_LEVEL;; level--) {
+	for (unsigned level = TOP_LEVEL; table; level--) {
 		uint64_t entry = table[level_index(address, level)];
 
 		if (!is_present(map, entry))
@@ -253,12 +253,13 @@ bool page_map_find(const struct page_map *map, uint64_t address, struct mapping 
 		}
 		table = entry_table(map, entry);
 	}
+	return false;
 }
 
 static bool walk_table(const struct page_map *map, const uint64_t *table, unsigned level, uint64_t address,
 		       page_map_visit_fn *visit, void *context)
 {
-	for (unsigned i = 0; i < ENTRIES; i++, address += level_size(level)) {
+	for (unsigned i = 0; table && i < ENTRIES; i++, address += level_size(level)) {
 		if (level == TOP_LEVEL && i == ENTRIES / 2)
 			address = ~0ull << CANONICAL;
 		if (!is_present(map, table[i]))

@@ -27,7 +27,7 @@ struct page_format {
 struct page_source {
 	enum status (*allocate)(hpa_t *frame); /* one zeroed page */
 	void (*release)(hpa_t frame);
-	uint64_t *(*reach)(hpa_t frame); /* where this CPU sees it */
+	uint64_t *(*reach)(hpa_t frame); /* where this CPU sees it; NULL: find and walk take it for empty */
 };
 
 struct page_map {

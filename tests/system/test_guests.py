@@ -190,7 +190,7 @@ def test_console_keys(machine):
 def test_monitor_help(machine):
     told = monitor(machine, "help", "  off +print the summary, power the machine off")
     assert [line.split()[0] for line in told] == ["help", "list", "info", "stats", "start", "stop", "reset", "keys", "log",
-                                                  "off"]
+                                                  "audit", "off"]
 
 
 def test_monitor_list(machine):

@@ -41,6 +41,11 @@ void console_show_log(void)
 	log_shown = true;
 }
 
+void console_audit(void)
+{
+	console_print("audit: done");
+}
+
 void console_summary(void)
 {
 	summary_shown = true;
@@ -139,8 +144,8 @@ static void execute(const char *line)
 
 static void test_help_names_every_command(void **state)
 {
-	static const char *const names[] = {"help", "list",  "info", "stats", "start",
-					    "stop", "reset", "keys", "log",   "off"};
+	static const char *const names[] = {"help",  "list", "info", "stats", "start", "stop",
+					    "reset", "keys", "log",  "audit", "off"};
 
 	(void)state;
 	execute("help");

@@ -168,10 +168,14 @@ static enum exit_action on_shutdown(struct vcpu *vcpu, uint64_t *next)
 	return exit_fault(vcpu, "triple fault");
 }
 
+/* QEMU TCG saves what it had loaded before it refused: of a fault in CR0, CR3 or CR4 nothing is left to be
+ * found. */
 static enum exit_action on_invalid(struct vcpu *vcpu, uint64_t *next)
 {
 	(void)next;
-	return exit_fault(vcpu, "VMRUN refused the VMCB");
+	exit_fault(vcpu, "VMRUN refused the VMCB");
+	entry_audit_conclude(vcpu, svm_audit_vcpu(vcpu));
+	return EXIT_LEAVE;
 }
 
 static enum exit_action on_ferr_freeze(struct vcpu *vcpu, uint64_t *next)

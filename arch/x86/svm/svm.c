@@ -78,6 +78,48 @@ void svm_cpu_disable(void)
 		pool_release(pool_reach(save_area), 1);
 }
 
+#define CR4_ALWAYS                                                                                           \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |            \
+	 CR4_OSFXSR | CR4_OSXMMEXCPT)
+#define CR4_PKE		    (1ull << 22)
+#define CR4_CET		    (1ull << 23)
+#define CPUID_ADDRESS_SIZES 0x80000008u
+
+/* What every 64-bit CPU has, and what the CPUID bits tell of (APM 2 3.1.3). */
+static uint64_t defined_cr4(void)
+{
+	enum { LEAF_1_ECX, LEAF_7_EBX, LEAF_7_ECX, WORDS };
+	static const struct {
+		uint8_t word, bit;
+		uint64_t cr4;
+	} offers[] = {
+		{LEAF_1_ECX, 17, CR4_PCIDE}, {LEAF_1_ECX, 26, CR4_OSXSAVE}, {LEAF_7_EBX, 0, CR4_FSGSBASE},
+		{LEAF_7_EBX, 7, CR4_SMEP},   {LEAF_7_EBX, 20, CR4_SMAP},    {LEAF_7_ECX, 2, CR4_UMIP},
+		{LEAF_7_ECX, 3, CR4_PKE},    {LEAF_7_ECX, 7, CR4_CET},	    {LEAF_7_ECX, 16, CR4_LA57},
+	};
+	struct cpuid_result seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_result){0};
+	const uint32_t words[WORDS] = {cpuid(1, 0).ecx, seven.ebx, seven.ecx};
+	uint64_t defined = CR4_ALWAYS;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(offers); i++)
+		if (words[offers[i].word] >> offers[i].bit & 1)
+			defined |= offers[i].cr4;
+	return defined;
+}
+
+unsigned svm_audit_vcpu(struct vcpu *vcpu)
+{
+	struct cpuid_result svm = cpuid(CPUID_SVM, 0);
+	struct svm_capabilities capabilities = {
+		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xFF,
+		.asids = svm.ebx,
+		.cr4_defined = defined_cr4(),
+		.flush_by_asid = svm.edx & SVM_EDX_FLUSH_BY_ASID,
+	};
+
+	return svm_audit(svm_vmcb(vcpu), &capabilities, entry_audit_log, vcpu);
+}
+
 const struct virt_ops svm_ops = {
 	.name = "SVM",
 	.probe = svm_probe,

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "arch/x86/registers.h"
+#include "arch/x86/svm/audit.h"
 #include "arch/x86/svm/vmcb.h"
 #include "hv/core/exit.h"
 #include "hv/core/virt.h"
@@ -87,6 +88,8 @@ static inline void svm_note_shadow(struct svm_vcpu *svm)
 enum status svm_probe(struct virt_features *features, char message[VIRT_MESSAGE]) MUST_CHECK;
 enum status svm_cpu_enable(char message[VIRT_MESSAGE]) MUST_CHECK;
 void svm_cpu_disable(void);
+/* Audits the vCPU's VMCB against the rules of VMRUN, into the log; returns how many it breaks. */
+unsigned svm_audit_vcpu(struct vcpu *vcpu);
 
 /* vmcb.c */
 enum status svm_vcpu_create(struct vcpu *vcpu) MUST_CHECK;

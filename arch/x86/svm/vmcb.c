@@ -167,6 +167,7 @@ void svm_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
 	case START_LONG: start_long(vcpu, &vmcb->save, start); break;
 	}
 	guest_state_reset(vcpu);
+	(void)svm_audit_vcpu(vcpu); /* what it finds is in the log; the CPU refuses the entry by itself */
 }
 
 static uint64_t *register_at(struct vmcb *vmcb, enum virt_register which)

@@ -10,6 +10,7 @@
 #define CPUID_SVM	       0x8000000Au
 #define SVM_EDX_NESTED_PAGES   (1u << 0)
 #define SVM_EDX_NEXT_RIP       (1u << 3)
+#define SVM_EDX_FLUSH_BY_ASID  (1u << 6)
 #define SVM_EDX_DECODE_ASSISTS (1u << 7)
 
 /* APM 2 15.5.1: segment registers in the save area. `access` is packed like struct segment's in

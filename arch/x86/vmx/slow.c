@@ -230,8 +230,11 @@ static enum exit_action entry_failed(struct vcpu *vcpu, uint32_t reason)
 
 	if (reason == VMEXIT_MACHINE_CHECK_AT_ENTRY)
 		take_machine_check();
-	return exit_fault(vcpu, "VM entry failed: %s%s%s", vmx_reason_name(reason), qualification ? ": " : "",
-			  vmx_entry_failure_name(qualification));
+	exit_fault(vcpu, "VM entry failed: %s%s%s", vmx_reason_name(reason), qualification ? ": " : "",
+		   vmx_entry_failure_name(qualification));
+	if (reason == VMEXIT_INVALID_GUEST_STATE)
+		entry_audit_conclude(vcpu, vmx_audit_current(vcpu));
+	return EXIT_LEAVE;
 }
 
 /*
@@ -243,6 +246,8 @@ void vmx_entry_refused(bool no_vmcs)
 	uint32_t error = no_vmcs ? 0 : (uint32_t)vmread(VMCS_INSTRUCTION_ERROR);
 
 	exit_fault(this_vcpu, "VM entry refused: error %u: %s", error, vmx_instruction_error_name(error));
+	if (!no_vmcs)
+		entry_audit_conclude(this_vcpu, vmx_audit_current(this_vcpu));
 }
 
 enum exit_class vmx_slow_class(uint32_t reason)

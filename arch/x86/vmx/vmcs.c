@@ -155,6 +155,20 @@ void vmx_set_processor_control(struct vcpu *vcpu, uint32_t bit, bool on)
 	vmwrite(VMCS_PROCESSOR_CONTROLS, vmx->processor);
 }
 
+static uint64_t read_current(void *context, uint32_t field)
+{
+	(void)context;
+	return vmread(field);
+}
+
+unsigned vmx_audit_current(struct vcpu *vcpu)
+{
+	struct vmx_snapshot snapshot = {.read = read_current};
+
+	vmx_read_capabilities(&snapshot.capabilities);
+	return vmx_audit(&snapshot, entry_audit_log, vcpu);
+}
+
 /*
  * Start states
  */
@@ -308,4 +322,5 @@ void vmx_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
 	scrub_msrs();
 	guest_state_reset(vcpu);
 	write_cr2(0);
+	(void)vmx_audit_current(vcpu); /* what it finds is in the log; the CPU refuses the entry by itself */
 }

@@ -10,8 +10,6 @@
 #include "hv/lib/printf.h"
 #include "hv/mem/pool.h"
 
-enum word { WORD_PIN, WORD_PROCESSOR, WORD_SECONDARY, WORD_EXIT, WORD_ENTRY, WORDS };
-
 static const struct {
 	const char *name;
 	uint32_t msr, true_msr;
@@ -31,7 +29,7 @@ enum need {
 
 /* In the order in which a weak CPU's shortcomings are worth telling. */
 static const struct control {
-	enum word word;
+	enum vmx_word word;
 	uint32_t bit;
 	enum need need;
 	const char *name;
@@ -78,7 +76,7 @@ static unsigned bit_number(uint32_t bit)
 
 /* Low half: bits that must be 1. High half: bits that may be 1. The second word has an MSR only where it can
  * be on. */
-static uint64_t allowed_settings(enum word word, bool have_true)
+static uint64_t allowed_settings(enum vmx_word word, bool have_true)
 {
 	if (word == WORD_SECONDARY && !(rdmsr(words[WORD_PROCESSOR].msr) >> 32 & PROCESSOR_SECONDARY))
 		return 0;
@@ -87,7 +85,7 @@ static uint64_t allowed_settings(enum word word, bool have_true)
 
 static enum status choose_controls(uint32_t chosen[WORDS], bool have_true, char message[VIRT_MESSAGE])
 {
-	for (enum word word = 0; word < WORDS; word++) {
+	for (enum vmx_word word = 0; word < WORDS; word++) {
 		uint64_t allowed = allowed_settings(word, have_true);
 
 		chosen[word] = 0;
@@ -190,6 +188,26 @@ enum status vmx_read_controls(struct vmx_controls *controls, char message[VIRT_M
 	drop_lonely_controls(controls);
 	status = check_ept(controls->ept_caps, message);
 	return status ? status : check_basic(basic, message);
+}
+
+#define CPUID_ADDRESS_SIZES 0x80000008u
+
+void vmx_read_capabilities(struct vmx_capabilities *capabilities)
+{
+	uint64_t basic = rdmsr(MSR_VMX_BASIC);
+
+	*capabilities = (struct vmx_capabilities){
+		.basic = basic,
+		.misc = rdmsr(MSR_VMX_MISC),
+		.ept_vpid = rdmsr(MSR_VMX_EPT_VPID_CAP),
+		.cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0),
+		.cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1),
+		.cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0),
+		.cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1),
+		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xFF,
+	};
+	for (enum vmx_word word = 0; word < WORDS; word++)
+		capabilities->allowed[word] = allowed_settings(word, basic & VMX_BASIC_TRUE_CONTROLS);
 }
 
 /* IA32_FEATURE_CONTROL (SDM 3C 24.7): locked without VMXON is the firmware's last word. */

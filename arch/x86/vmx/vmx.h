@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "arch/x86/vmx/audit.h"
 #include "hv/core/exit.h"
 #include "hv/core/virt.h"
 
@@ -44,10 +45,12 @@ enum vmx_msr {
 
 /* IA32_VMX_EPT_VPID_CAP (A.10). */
 #define EPT_CAP_WALK_4	       (1ull << 6)
+#define EPT_CAP_UNCACHED       (1ull << 8)
 #define EPT_CAP_WRITE_BACK     (1ull << 14)
 #define EPT_CAP_2M	       (1ull << 16)
 #define EPT_CAP_1G	       (1ull << 17)
 #define EPT_CAP_INVEPT	       (1ull << 20)
+#define EPT_CAP_ACCESSED       (1ull << 21)
 #define EPT_CAP_INVEPT_SINGLE  (1ull << 25)
 #define EPT_CAP_INVEPT_ALL     (1ull << 26)
 #define EPT_CAP_INVVPID	       (1ull << 32)
@@ -69,7 +72,15 @@ enum vmcs_field {
 	VMCS_HOST_FS_SELECTOR = 0x0C08,
 	VMCS_HOST_GS_SELECTOR = 0x0C0A,
 	VMCS_HOST_TR_SELECTOR = 0x0C0C,
+	VMCS_IO_BITMAP_A = 0x2000,
+	VMCS_IO_BITMAP_B = 0x2002,
 	VMCS_MSR_BITMAP = 0x2004,
+	VMCS_EXIT_MSR_STORE = 0x2006,
+	VMCS_EXIT_MSR_LOAD = 0x2008,
+	VMCS_ENTRY_MSR_LOAD = 0x200A,
+	VMCS_PML_ADDRESS = 0x200E,
+	VMCS_VIRTUAL_APIC = 0x2012,
+	VMCS_APIC_ACCESS = 0x2014,
 	VMCS_EPT_POINTER = 0x201A,
 	VMCS_XSS_EXITING_BITMAP = 0x202C,
 	VMCS_GUEST_PHYSICAL_ADDRESS = 0x2400,
@@ -159,6 +170,7 @@ static inline enum vmcs_field vmcs_segment_field(enum vmcs_field es, enum segmen
 #define PIN_NMI		       (1u << 3)
 #define PIN_VIRTUAL_NMI	       (1u << 5)
 #define PIN_PREEMPTION_TIMER   (1u << 6)
+#define PIN_POSTED_INTERRUPTS  (1u << 7)
 
 #define PROCESSOR_INTERRUPT_WINDOW (1u << 2)
 #define PROCESSOR_HLT		   (1u << 7)
@@ -168,32 +180,42 @@ static inline enum vmcs_field vmcs_segment_field(enum vmcs_field es, enum segmen
 #define PROCESSOR_CR3_STORE	   (1u << 16)
 #define PROCESSOR_CR8_LOAD	   (1u << 19)
 #define PROCESSOR_CR8_STORE	   (1u << 20)
+#define PROCESSOR_TPR_SHADOW	   (1u << 21)
 #define PROCESSOR_NMI_WINDOW	   (1u << 22)
 #define PROCESSOR_IO		   (1u << 24)
+#define PROCESSOR_IO_BITMAPS	   (1u << 25)
 #define PROCESSOR_MSR_BITMAP	   (1u << 28)
 #define PROCESSOR_MONITOR	   (1u << 29)
 #define PROCESSOR_SECONDARY	   (1u << 31)
 
-#define SECONDARY_EPT	       (1u << 1)
-#define SECONDARY_RDTSCP       (1u << 3)
-#define SECONDARY_VPID	       (1u << 5)
-#define SECONDARY_WBINVD       (1u << 6)
-#define SECONDARY_UNRESTRICTED (1u << 7)
-#define SECONDARY_INVPCID      (1u << 12)
-#define SECONDARY_XSAVES       (1u << 20)
+#define SECONDARY_APIC_ACCESS	     (1u << 0)
+#define SECONDARY_EPT		     (1u << 1)
+#define SECONDARY_RDTSCP	     (1u << 3)
+#define SECONDARY_X2APIC	     (1u << 4)
+#define SECONDARY_VPID		     (1u << 5)
+#define SECONDARY_WBINVD	     (1u << 6)
+#define SECONDARY_UNRESTRICTED	     (1u << 7)
+#define SECONDARY_APIC_REGISTERS     (1u << 8)
+#define SECONDARY_INTERRUPT_DELIVERY (1u << 9)
+#define SECONDARY_INVPCID	     (1u << 12)
+#define SECONDARY_PML		     (1u << 17)
+#define SECONDARY_XSAVES	     (1u << 20)
 
-#define VMEXIT_SAVE_DEBUG (1u << 2)
-#define VMEXIT_HOST_64	  (1u << 9)
-#define VMEXIT_SAVE_PAT	  (1u << 18)
-#define VMEXIT_LOAD_PAT	  (1u << 19)
-#define VMEXIT_SAVE_EFER  (1u << 20)
-#define VMEXIT_LOAD_EFER  (1u << 21)
-#define VMEXIT_SAVE_TIMER (1u << 22)
+#define VMEXIT_SAVE_DEBUG  (1u << 2)
+#define VMEXIT_HOST_64	   (1u << 9)
+#define VMEXIT_ACKNOWLEDGE (1u << 15)
+#define VMEXIT_SAVE_PAT	   (1u << 18)
+#define VMEXIT_LOAD_PAT	   (1u << 19)
+#define VMEXIT_SAVE_EFER   (1u << 20)
+#define VMEXIT_LOAD_EFER   (1u << 21)
+#define VMEXIT_SAVE_TIMER  (1u << 22)
 
-#define VMENTRY_LOAD_DEBUG (1u << 2)
-#define VMENTRY_IA32E	   (1u << 9)
-#define VMENTRY_LOAD_PAT   (1u << 14)
-#define VMENTRY_LOAD_EFER  (1u << 15)
+#define VMENTRY_LOAD_DEBUG   (1u << 2)
+#define VMENTRY_IA32E	     (1u << 9)
+#define VMENTRY_SMM	     (1u << 10)
+#define VMENTRY_DUAL_MONITOR (1u << 11)
+#define VMENTRY_LOAD_PAT     (1u << 14)
+#define VMENTRY_LOAD_EFER    (1u << 15)
 
 /* Guest interruptibility and pending debug exceptions (25.4.2). */
 #define BLOCKING_STI	   (1u << 0)
@@ -356,11 +378,14 @@ static inline void vmx_rearm_preemption(struct vcpu *vcpu)
 
 /* vmx.c: capabilities. ERR_UNSUPPORTED with *message naming what is missing. */
 enum status vmx_read_controls(struct vmx_controls *controls, char message[VIRT_MESSAGE]) MUST_CHECK;
+void vmx_read_capabilities(struct vmx_capabilities *capabilities);
 
 /* vmcs.c: the VMCS of a vCPU, created and put into an architectural start state. */
 enum status vmx_vcpu_create(struct vcpu *vcpu) MUST_CHECK;
 void vmx_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start);
 void vmx_set_processor_control(struct vcpu *vcpu, uint32_t bit, bool on);
+/* Audits the current VMCS against the rules of VM entry, into the log; returns how many it breaks. */
+unsigned vmx_audit_current(struct vcpu *vcpu);
 
 /* msr_bitmap.c: which MSRs a guest reaches without an exit. NULL: the pool is used up. */
 const void *vmx_msr_bitmap(const struct vmx_controls *controls);
