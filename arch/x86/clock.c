@@ -296,7 +296,7 @@ static void read_wall_time(void)
  * What the rest calls
  */
 
-void clock_calibrate(void)
+__attribute__((cold)) void clock_calibrate(void)
 {
 	set_rates();
 	use_deadline = (cpuid(1, 0).ecx & CPUID1_ECX_TSC_DEADLINE) != 0;

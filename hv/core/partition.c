@@ -314,7 +314,7 @@ static void announce(const struct partition *partition)
 		 config->image);
 }
 
-enum status partitions_create(const struct boot_info *boot)
+__attribute__((cold)) enum status partitions_create(const struct boot_info *boot)
 {
 	enum status status = allocate_partitions(&boot->config);
 

@@ -63,7 +63,7 @@ static void reset_control(struct vcpu *vcpu, struct vmcb_control *control)
 	control->nested_cr3 = vcpu->partition->guest_map.root.value;
 }
 
-enum status svm_vcpu_create(struct vcpu *vcpu)
+__attribute__((cold)) enum status svm_vcpu_create(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_state(vcpu);
 	struct vmcb *vmcb = pool_allocate(1);
@@ -148,7 +148,7 @@ static void reset_state(struct vcpu *vcpu)
 	memset(&vcpu->regs, 0, sizeof(vcpu->regs));
 }
 
-void svm_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
+__attribute__((cold)) void svm_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 

@@ -121,7 +121,7 @@ static void set_host_state(struct vcpu *vcpu)
 	set(VMCS_HOST_RIP, (uint64_t)vmx_exit_stub);
 }
 
-enum status vmx_vcpu_create(struct vcpu *vcpu)
+__attribute__((cold)) enum status vmx_vcpu_create(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	char message[VIRT_MESSAGE];
@@ -299,7 +299,7 @@ static void scrub_msrs(void)
 		wrmsr(zero_at_reset[i], 0);
 }
 
-void vmx_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
+__attribute__((cold)) void vmx_vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
 {
 	const struct start_state *state = &start_states[start->kind];
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
