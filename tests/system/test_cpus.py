@@ -167,8 +167,9 @@ def test_keyboard_of_a_partition_that_is_off_rings(machine):
 
 
 def test_key_x_powers_off_with_a_summary(machine):
+    machine.keyboard(0)
     since = machine.mark()
-    monitor(machine, "start beta", ".*")
+    machine.line("start beta")
     machine.said("beta", "ready, type help", since)
     machine.send("\x1dx")
     machine.wait_end()
