@@ -284,7 +284,7 @@ static NOINLINE uint32_t in_bytes(struct vcpu *vcpu, const struct port_row *row,
 
 	if (row->wide)
 		return value;
-	for (unsigned i = 1; i < size; i++) {
+	for (unsigned i = 1; i < MIN(size, 4u); i++) {
 		row = find_port((uint16_t)(port + i));
 		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): size is 2 or 4 */
 		value |= (row ? read_row(vcpu, row, (uint16_t)(port + i)) : 0xFFu) << 8 * i;
