@@ -1,7 +1,7 @@
 """The full guests know nothing of hypervisors: the same images run on a bare PC.
 
 Each test starts an image with QEMU's -kernel, without Bulkhead. Instruction counting (-icount) ties the guest's time to
-its instructions, so that a busy host does not make ticks drift.
+its instructions, and idle time is skipped, so that a busy host does not make ticks drift.
 """
 
 import re
@@ -16,7 +16,7 @@ BENCH = ROOT / "build/guests/bench-full.elf"
 TIMEOUT_S = 60
 
 
-def start(image, cmdline="", cpus=1, icount="shift=3", machine="q35"):
+def start(image, cmdline="", cpus=1, icount="shift=3,sleep=off", machine="q35"):
     """Starts an image on a bare QEMU and returns the pexpect handle of its serial console."""
     if not image.exists():
         pytest.fail(f"{image} is missing: run make guests")
