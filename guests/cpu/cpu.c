@@ -4,6 +4,7 @@
  * are clean at the start. Prints a line for each mismatch, then "cpu: N checks, M wrong". Source: Intel SDM
  * volumes 2 and 3, by section below.
  */
+#include <bulkhead/abi.h>
 #include "../common/interrupts.h"
 #include "../common/print.h"
 #include "../common/x86.h"
@@ -34,6 +35,7 @@
 #define CPUID1_ECX_OSXSAVE    (1u << 27)
 #define CPUID1_ECX_HYPERVISOR (1u << 31)
 #define CPUIDE1_EDX_RDTSCP    (1u << 27)
+#define LEAF_CRYSTAL	      0x15u
 
 #define DR6_CLEAN 0xFFFF0FF0ull
 #define DR7_CLEAN 0x400ull
@@ -244,6 +246,17 @@ static uint64_t read_xcr0(void)
 	return (uint64_t)high << 32 | low;
 }
 
+/* The TSC is the crystal of both the TSC and the local APIC's timer, in all places that tell. */
+static void check_clock_leaves(void)
+{
+	const struct cpuid_result crystal = cpuid(LEAF_CRYSTAL, 0);
+	if (cpuid(0, 0).eax < LEAF_CRYSTAL)
+		return;
+	expect("TSC per crystal, denominator", crystal.eax, 1);
+	expect("TSC per crystal, numerator", crystal.ebx, 1);
+	expect("crystal kHz", crystal.ecx / 1000, cpuid(BH_CPUID_CLOCK, 0).eax);
+}
+
 static void check_xcr0(void)
 {
 	if (!(cpuid(1, 0).ecx & CPUID1_ECX_XSAVE))
@@ -386,6 +399,7 @@ void guest_main(const struct platform *platform)
 	check_cr0();
 	check_cr4();
 	check_cr8();
+	check_clock_leaves();
 	check_xcr0();
 	check_msrs();
 	check_debugging();

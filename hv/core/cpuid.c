@@ -15,7 +15,7 @@
 #include "hv/core/partition.h"
 #include "hv/core/virt.h"
 
-#define BASIC_LEAVES	0x17u
+#define BASIC_LEAVES	0x16u
 #define EXTENDED_BASE	0x80000000u
 #define EXTENDED_LEAVES 0x9u
 #define BIT(n)		(1u << (n))
@@ -25,6 +25,7 @@
 #define LEAF_STRUCTURED 0x7u
 #define LEAF_TOPOLOGY	0xBu
 #define LEAF_XSAVE	0xDu
+#define LEAF_CRYSTAL	0x15u
 
 static struct cpuid_result basic[BASIC_LEAVES];
 static struct cpuid_result extended[EXTENDED_LEAVES];
@@ -58,6 +59,18 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define XSAVE_ALLOWED_STATES	 0xE7u /* x87 SSE AVX, AVX-512 */
 #define XSAVE_ALLOWED_EXTENSIONS 0x7u  /* XSAVEOPT XSAVEC XGETBV1; no supervisor states */
 
+/*
+ * The local APIC's timer counts the TSC, and the machine's own crystal is none of a guest's business: a guest
+ * takes what is told here for the frequency of both.
+ */
+static void build_crystal(void)
+{
+	uint64_t tsc_hz = tsc_khz * 1000ull;
+
+	if (tsc_hz <= UINT32_MAX)
+		basic[LEAF_CRYSTAL] = (struct cpuid_result){1, 1, (uint32_t)tsc_hz, 0};
+}
+
 static void build_basic(void)
 {
 	uint32_t host_last = cpuid(0, 0).eax;
@@ -72,8 +85,9 @@ static void build_basic(void)
 	basic[7] =
 		(struct cpuid_result){.ebx = basic[7].ebx & ALLOW_7_EBX, .ecx = basic[7].ecx & ALLOW_7_ECX};
 	basic[3] = basic[5] = basic[8] = basic[9] = basic[0xA] = (struct cpuid_result){0};
-	for (uint32_t leaf = LEAF_XSAVE + 1; leaf < 0x15; leaf++)
+	for (uint32_t leaf = LEAF_XSAVE + 1; leaf < BASIC_LEAVES; leaf++)
 		basic[leaf] = (struct cpuid_result){0};
+	build_crystal();
 }
 
 static void build_extended(void)
