@@ -1,7 +1,8 @@
 #!/bin/sh
-# QEMU with a gdb that has the hypervisor's symbols and stops at its entry. Usage: tools/debug.sh IMAGE ELF
+# QEMU with a gdb that has the hypervisor's symbols and stops at its entry. Usage: tools/debug.sh IMAGE ELF [GDB-ARGUMENT...]
 set -eu
 image=$1 elf=$2
+shift 2
 log=$(mktemp)
 /usr/bin/python3 "$(dirname "$0")/emulator.py" --platform qemu --gdb "$image" </dev/null >"$log" 2>&1 &
 qemu=$!

@@ -72,3 +72,11 @@ def test_help_lists_the_targets():
     targets = {line.split()[1] for line in make("help").stdout.splitlines()}
     assert {"all", "run", "test", "bench", "study", "lint", "debug", "deps", "clean", "help", "unit", "fuzz", "coverage",
             "check-config"} <= targets
+
+
+def test_debug_stops_at_the_entry():
+    """`make debug`: gdb with symbols, at the hypervisor's first instruction."""
+    done = subprocess.run(["make", "--no-print-directory", "debug"], cwd=ROOT, input="info symbol $rip\nkill\nquit\n",
+                          capture_output=True, text=True, timeout=180, check=False)
+    assert "Breakpoint 1, hypervisor_entry () at arch/x86/entry.asm" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "hypervisor_entry in section .text" in done.stdout
