@@ -101,6 +101,8 @@ $(foreach name,$(FUZZ_NAMES),$(eval $(call fuzz_program,$(name))))
 fuzz_run = mkdir -p $(BUILD)/fuzz/corpus/$(1) && $(BUILD)/fuzz/fuzz_$(1) -max_total_time=$(2) -print_final_stats=0 \
 	-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$(1) $(wildcard tests/fuzz/corpus_$(1))
 
+include tests/hostile/rules.mk
+
 .PHONY: unit fuzz fuzz-smoke
 unit: $(UNIT_PROGRAMS) ## run the unit tests on the host (one: TEST=config)
 	@failed=; for test in $^; do echo "== $${test##*/}"; $$test || failed="$$failed $${test##*/}"; done; \

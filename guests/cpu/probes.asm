@@ -1,7 +1,8 @@
 ; Runs code that may raise an exception, and tells which and where; code that is single-stepped; and one that keeps all
 ; registers busy across an instruction that a hypervisor traps.
 
-global attempt, caught, catch_de, catch_db, catch_nmi, catch_bp, catch_ud, catch_gp, catch_pf
+global attempt, caught, catch_de, catch_db, catch_nmi, catch_bp, catch_ud, catch_nm, catch_df, catch_ts, catch_np, catch_ss
+global catch_gp, catch_pf, catch_mf, catch_ac
 global step_plain, step_plain_expected, step_shadow, step_shadow_expected, keeps_registers
 
 RFLAGS_TF equ 0x100
@@ -39,8 +40,15 @@ CATCH_WITHOUT_ERROR catch_db, 1
 CATCH_WITHOUT_ERROR catch_nmi, 2
 CATCH_WITHOUT_ERROR catch_bp, 3
 CATCH_WITHOUT_ERROR catch_ud, 6
+CATCH_WITHOUT_ERROR catch_nm, 7
+CATCH_WITH_ERROR catch_df, 8
+CATCH_WITH_ERROR catch_ts, 10
+CATCH_WITH_ERROR catch_np, 11
+CATCH_WITH_ERROR catch_ss, 12
 CATCH_WITH_ERROR catch_gp, 13
 CATCH_WITH_ERROR catch_pf, 14
+CATCH_WITHOUT_ERROR catch_mf, 16
+CATCH_WITH_ERROR catch_ac, 17
 
 ; Notes the exception; goes on at caught.recover, with TF off, or where it came from if that is 0.
 catch:
@@ -69,7 +77,7 @@ catch:
 	add	rsp, 16
 	iretq
 
-; uint64_t attempt(void (*code)(void)): the number of exceptions, 0 or 1, that `code` raised
+; uint64_t attempt(void (*code)(void)): the number of exceptions, 0 or 1, that `code` raised. `code` may attempt other code.
 attempt:
 	push	rbx
 	push	rbp
@@ -77,6 +85,8 @@ attempt:
 	push	r13
 	push	r14
 	push	r15
+	push	qword [saved_rsp]
+	push	qword [caught.recover]
 	sub	rsp, 8
 	mov	[saved_rsp], rsp
 	mov	qword [caught.count], 0
@@ -85,9 +95,10 @@ attempt:
 	call	rdi
 .after:
 	mov	rsp, [saved_rsp]
-	mov	qword [caught.recover], 0
 	mov	rax, [caught.count]
 	add	rsp, 8
+	pop	qword [caught.recover]
+	pop	qword [saved_rsp]
 	pop	r15
 	pop	r14
 	pop	r13

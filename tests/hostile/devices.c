@@ -1,0 +1,594 @@
+/*
+ * A full guest's devices. Policy: ports and APIC registers that are not there read as ones and swallow
+ * writes; the APIC reaches the guest's own CPUs and nobody else; INIT to its boot CPU is a reset, as a PC's
+ * firmware would make it; reset and power ports end this partition only. An instruction that touches the APIC
+ * is carried out if it is one that drivers use, else the partition ends: "accesses the device at A with B
+ * ..., at RIP R: not served".
+ */
+#include "../../guests/common/interrupts.h"
+#include "../../guests/full/devices.h"
+#include "hostile.h"
+
+#define PORTS		0x10000u
+#define PORT_RESET	0xCF9u
+#define PORT_KEYBOARD	0x64u
+#define PORT_FAST_RESET 0x92u
+#define PORT_POWER	0x604u
+#define STORM		20000u
+#define ELCR_MASTER	0x4D0u
+#define ELCR_SLAVE	0x4D1u
+#define STARTS		100u
+#define TRAMPOLINE_PAGE 8u /* where platform_cpu_start() has left the way in */
+#define FLOOD_LINES	1000u
+#define SETTLE_MS	300u
+
+#define APIC_PAGE	 0xFEE00000ull
+#define APIC_VERSION	 0x030u
+#define APIC_PRIORITY	 0x080u
+#define MODES		 8u
+#define MODE_SHIFT	 8
+#define MODE_INIT	 5u
+#define MODE_STARTUP	 6u
+#define SHORTHANDS	 4u
+#define SHORTHAND_SHIFT	 18
+#define SHORTHAND_OTHERS 3u
+#define LOGICAL		 (1u << 11)
+#define VECTOR_VALID	 VECTOR_IPI
+#define ID_FOREIGN	 2u
+#define ID_BROADCAST	 0xFFu
+#define ICR_NMI		 0x4400u
+#define ICR_EVERYBODY	 0x80000u
+#define ICR_BUT_SELF	 0xC0000u
+#define MSR_DEADLINE	 0x6E0u
+#define CODE_MAX	 32
+#define CODE_RET	 0xC3u
+
+/*
+ * Ports
+ */
+static uint32_t in32(uint16_t port)
+{
+	uint32_t value;
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+static uint16_t in16(uint16_t port)
+{
+	uint16_t value;
+	__asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+static void out32(uint16_t port, uint32_t value)
+{
+	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static void devices_anew(void)
+{
+	uart_init();
+	pic_init();
+	port_write8(ELCR_MASTER, 0);
+	port_write8(ELCR_SLAVE, 0);
+	apic_init(false);
+	uart_input_on();
+}
+
+/* All ports in all widths. What is typed is lost; the devices are set up anew. */
+static void read_all_ports(void)
+{
+	interrupts_off();
+	for (uint32_t port = 0; port < PORTS; port++) {
+		(void)port_read8((uint16_t)port);
+		(void)in16((uint16_t)port);
+		(void)in32((uint16_t)port);
+	}
+	devices_anew();
+	interrupts_on();
+}
+
+/* Ports that end the partition, which have attacks of their own, and those whose wide neighbours reach them.
+ */
+static bool ends(uint32_t port)
+{
+	static const uint16_t ends[] = {PORT_RESET, PORT_KEYBOARD, PORT_FAST_RESET, PORT_POWER};
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (port <= ends[i] && port + 3 >= ends[i])
+			return true;
+	return false;
+}
+
+static bool serial(uint32_t port)
+{
+	return port >= 0x3F5 && port < 0x400;
+}
+
+static void write_all_ports(void)
+{
+	static const uint32_t patterns[] = {0, UINT32_MAX, 0x55AA55AA};
+
+	interrupts_off();
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+		for (uint32_t port = 0; port < PORTS; port++) {
+			if (ends(port) || serial(port))
+				continue;
+			if (i + 1 < sizeof(patterns) / sizeof(patterns[0]))
+				port_write8((uint16_t)port, (uint8_t)patterns[i]);
+			else
+				out32((uint16_t)port, patterns[i]);
+		}
+	devices_anew();
+	interrupts_on();
+}
+
+/* Modem control with loopback, divisor, FIFO: whatever is left, uart_init() brings it back. */
+static void garble_serial(void)
+{
+	interrupts_off();
+	for (uint32_t value = 0; value < 0x100; value++)
+		for (uint16_t port = 0x3FF; port > 0x3F8; port--)
+			port_write8(port, (uint8_t)value);
+	devices_anew();
+	interrupts_on();
+}
+
+static void out_one(void)
+{
+	if (attack->b > 0xFF)
+		port_write16((uint16_t)attack_a, (uint16_t)attack->b);
+	else
+		port_write8((uint16_t)attack_a, (uint8_t)attack->b);
+}
+
+/* No PCI: whatever is chosen, it reads as ones. */
+static void pci_configuration(void)
+{
+	uint32_t all = UINT32_MAX;
+
+	for (uint32_t device = 0; device < 0x100; device++) {
+		out32(0xCF8, 0x80000000u | device << 11);
+		all &= in32(0xCFC);
+	}
+	observe(all);
+}
+
+/* "string I/O at linear address L, outside its memory": L is in the window. */
+static void string_in(void)
+{
+	volatile uint8_t *to = map_window(attack_address());
+	uint64_t count = 16;
+	__asm__ volatile("rep insb" : "+D"(to), "+c"(count) : "d"(UART_SCRATCH) : CLOBBERS);
+}
+
+static void string_out(void)
+{
+	volatile uint8_t *from = map_window(attack_address());
+	uint64_t count = 16;
+	__asm__ volatile("rep outsb" : "+S"(from), "+c"(count) : "d"(UART_SCRATCH) : CLOBBERS);
+}
+
+/* #PF of a write (2), and #GP. */
+static void string_at(void)
+{
+	volatile uint8_t *to = (volatile uint8_t *)attack_a;
+	uint64_t count = 16;
+	__asm__ volatile("rep insb" : "+D"(to), "+c"(count) : "d"(UART_SCRATCH) : CLOBBERS);
+}
+
+/* 64 Ki elements in one instruction: the hypervisor looks up in between. */
+static void long_string(void)
+{
+	const uint8_t *from = (const uint8_t *)0x100000;
+	uint64_t count = 0x20000;
+	__asm__ volatile("rep outsb" : "+S"(from), "+c"(count) : "d"(UART_SCRATCH) : CLOBBERS);
+	observe(count);
+}
+
+/*
+ * Interrupt commands
+ */
+static void ignore(void)
+{
+	apic_end();
+}
+
+static void send_to(uint32_t destination, uint32_t command)
+{
+	apic_write(APIC_ICR_HIGH, destination << 24);
+	apic_write(APIC_ICR_LOW, command);
+}
+
+/* One command of `b` to the APIC `a`. */
+static void send_one(void)
+{
+	send_to((uint32_t)attack_a, (uint32_t)attack->b);
+	(void)cpuid(0, 0);
+}
+
+/* All modes to all ids that are not this guest's. */
+static void send_to_foreign(void)
+{
+	for (uint32_t id = ID_FOREIGN; id < ID_BROADCAST; id++)
+		for (uint32_t mode = 0; mode < MODES; mode++)
+			send_to(id, 0x4000u | mode << MODE_SHIFT | VECTOR_VALID);
+}
+
+/* All modes, shorthands and forms of destination, valid vectors and not, level and edge. INIT that would
+ * reach this CPU is left to attacks of its own, and start-up IPIs go to nobody. */
+static void send_all(void)
+{
+	static const uint32_t destinations[] = {0, 2, 3, 0x55, 0xFE, ID_BROADCAST};
+
+	interrupt_handle(VECTOR_IPI, ignore);
+	caught.recover = 0; /* NMIs come back to here */
+	for (uint32_t mode = 0; mode < MODES; mode++)
+		for (uint32_t shorthand = 0; shorthand < SHORTHANDS; shorthand++)
+			for (size_t i = 0; i < sizeof(destinations) / sizeof(destinations[0]); i++)
+				for (uint32_t form = 0; form < 16; form++) {
+					const uint32_t command =
+						mode << MODE_SHIFT | shorthand << SHORTHAND_SHIFT |
+						(form & 1 ? LOGICAL : 0) | (form & 2 ? 0x4000u : 0) |
+						(form & 4 ? 0x8000u : 0) | (form & 8 ? 5u : VECTOR_VALID);
+					if (mode == MODE_STARTUP ||
+					    (mode == MODE_INIT && shorthand != SHORTHAND_OTHERS))
+						continue;
+					send_to(destinations[i], command);
+				}
+	caught.count = 0;
+}
+
+static void self_storm(void)
+{
+	interrupt_handle(VECTOR_IPI, ignore);
+	for (uint32_t i = 0; i < STORM; i++)
+		send_to(0, ICR_FIXED | ICR_SELF | VECTOR_IPI);
+}
+
+static void nmi_storm(void)
+{
+	caught.recover = 0;
+	for (uint32_t i = 0; i < STORM; i++)
+		send_to(0, ICR_NMI);
+	caught.count = 0;
+}
+
+/* As short as periods can be, for a while. */
+static void timer_storm(void)
+{
+	apic_timer_periodic(1);
+	delay_us(50000);
+	apic_timer_arm(0);
+}
+
+static void deadline_storm(void)
+{
+	for (uint32_t i = 0; i < STORM; i++)
+		write_msr(MSR_DEADLINE, i % 3 == 0 ? 0 : i % 3 == 1 ? 1 : read_tsc());
+	write_msr(MSR_DEADLINE, 0);
+}
+
+/* The 8254 at its fastest, too. */
+static void pit_storm(void)
+{
+	pic_unmask(IRQ_PIT);
+	port_write8(0x43, 0x34);
+	port_write8(0x40, 2);
+	port_write8(0x40, 0);
+	delay_us(50000);
+	pic_mask(IRQ_PIT);
+}
+
+/*
+ * The APIC's page
+ */
+static void read_all_registers(void)
+{
+	volatile uint8_t *const page = (volatile uint8_t *)APIC_PAGE;
+
+	for (uint32_t offset = 0; offset < PAGE_SIZE; offset += 4)
+		(void)*(volatile uint32_t *)(page + offset);
+	for (uint32_t offset = 0; offset < PAGE_SIZE; offset++)
+		(void)page[offset];
+	for (uint32_t offset = 0; offset + 8 <= PAGE_SIZE; offset += 8)
+		(void)*(volatile uint64_t *)(page + offset);
+}
+
+/* All but the command register. */
+static void write_all_registers(void)
+{
+	static const uint32_t patterns[] = {0, UINT32_MAX, 0x55555555, 0xAAAAAAAA};
+	volatile uint8_t *const page = (volatile uint8_t *)APIC_PAGE;
+
+	interrupts_off();
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+		for (uint32_t offset = 0; offset < PAGE_SIZE; offset += 4)
+			if (offset != APIC_ICR_LOW)
+				*(volatile uint32_t *)(page + offset) = patterns[i];
+	for (uint32_t lvt = APIC_LVT_TIMER; lvt <= 0x370; lvt += 0x10)
+		apic_write(lvt, 0x10000);
+	for (unsigned i = 0; i < 16; i++)
+		apic_end();
+	devices_anew();
+	interrupts_on();
+}
+
+/* An access that begins in the APIC's page is the APIC's: what lies behind its end reads 0. */
+static void read_across_end(void)
+{
+	observe(*(volatile uint32_t *)(APIC_PAGE + PAGE_SIZE - 2));
+}
+
+/* The APIC elsewhere: policy is that it stays where it is, #GP. */
+static void move_apic(void)
+{
+	write_msr(MSR_APIC_BASE, attack_a);
+}
+
+static void read_x2apic(void)
+{
+	observe(read_msr((uint32_t)attack_a));
+}
+
+/*
+ * The instruction decoder. Code stands in RAM so that it can cross pages and change.
+ */
+static uint8_t code_pages[2 * 4096] __attribute__((aligned(4096)));
+
+typedef uint64_t emitted(volatile void *apic, uint64_t value);
+
+/* Runs machine code at a place in code_pages, with RDI = `at` and RSI = `value`. */
+static uint64_t run_code(unsigned place, const uint8_t *code, size_t size, uint64_t at, uint64_t value)
+{
+	memcpy(code_pages + place, code, size);
+	code_pages[place + size] = CODE_RET;
+	return ((emitted *)(uintptr_t)(code_pages + place))((volatile void *)at, value);
+}
+
+#define RUN(place, register, value, ...)                                                                     \
+	run_code(place, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}),              \
+		 APIC_PAGE + (register), value)
+
+/* mov eax, [rdi], each byte of it on either side of a page's end. Tells the version register. */
+static void across_pages(void)
+{
+	uint64_t all = 0;
+
+	for (unsigned place = 4090; place < 4097; place++)
+		all |= RUN(place, APIC_VERSION, 0, 0x8B, 0x87, 0, 0, 0, 0);
+	observe(all & 0xFF);
+}
+
+/* 13 prefixes that change nothing: 15 bytes, the most there can be. */
+static void longest(void)
+{
+	observe(RUN(0, APIC_VERSION, 0, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E,
+		    0x3E, 0x3E, 0x8B, 0x07) &
+		0xFF);
+}
+
+/* And one more: #GP from the CPU. */
+static void too_long(void)
+{
+	(void)RUN(0, APIC_VERSION, 0, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E, 0x3E,
+		  0x3E, 0x3E, 0x8B, 0x07);
+}
+
+/* At one place a load and a store by turns: what is carried out is what stands there now. Tells how often it
+ * was not. */
+static void changing(void)
+{
+	uint64_t stale = 0;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		const uint64_t priority = (i & 0xF) << 4;
+		(void)RUN(0, APIC_PRIORITY, priority, 0x89, 0x37);	   /* mov [rdi], esi */
+		stale += RUN(0, APIC_PRIORITY, 0, 0x8B, 0x07) != priority; /* mov eax, [rdi] */
+	}
+	apic_write(APIC_PRIORITY, 0);
+	observe(stale);
+}
+
+#define LOAD  0x078Bu /* mov eax, [rdi] */
+#define STORE 0x3789u /* mov [rdi], esi */
+
+static volatile bool changing_ends;
+static void change_code(void *context)
+{
+	volatile uint16_t *const code = context;
+
+	while (!changing_ends)
+		*code ^= LOAD ^ STORE;
+}
+
+/* The same from another CPU, between the exit and the decoding: it is either of two that are served. */
+static void changing_under_it(void)
+{
+	static const uint8_t load[] = {0x8B, 0x07};
+
+	memcpy(code_pages, load, sizeof(load));
+	code_pages[2] = CODE_RET;
+	changing_ends = false;
+	if (!platform_cpu_start(1, change_code, code_pages)) {
+		print_line("attack %s: the other CPU does not start", attack->name);
+		return;
+	}
+	for (uint32_t i = 0; i < STORM; i++)
+		(void)((emitted *)(uintptr_t)code_pages)((volatile void *)(APIC_PAGE + APIC_PRIORITY), 0);
+	changing_ends = true;
+	apic_write(APIC_PRIORITY, 0);
+	delay_us(1000);
+}
+
+/* Instructions no driver uses on an APIC: "... with BYTES, at RIP R: not served". */
+static void push_register(void)
+{
+	(void)RUN(0, APIC_VERSION, 0, 0xFF, 0x37); /* push qword [rdi] */
+}
+static void increment_register(void)
+{
+	(void)RUN(0, APIC_VERSION, 0, 0xF0, 0xFF, 0x07); /* lock inc dword [rdi] */
+}
+static void compare_exchange(void)
+{
+	(void)RUN(0, APIC_VERSION, 0, 0x0F, 0xB1, 0x37); /* cmpxchg [rdi], esi */
+}
+static void copy_to_registers(void)
+{
+	(void)RUN(0, APIC_VERSION, 0x100000, 0xB9, 8, 0, 0, 0, 0xF3, 0xA4); /* mov ecx, 8; rep movsb */
+}
+static void table_in_registers(void)
+{
+	(void)RUN(0, APIC_VERSION, 0, 0x0F, 0x01, 0x17); /* lgdt [rdi] */
+}
+static void call_through_register(void)
+{
+	(void)RUN(0, APIC_VERSION, 0, 0xFF, 0x17); /* call [rdi] */
+}
+
+/* Delivery whose stack is the APIC's page, and tables in it. */
+static void stack_in_apic(void)
+{
+	interrupts_off();
+	__asm__ volatile("mov %0, %%rsp; ud2" : : "r"(APIC_PAGE + 0x800) : CLOBBERS);
+}
+
+/*
+ * The other CPU
+ */
+static void fault_there(void *context)
+{
+	(void)context;
+	triple_fault();
+}
+
+/* The report names vCPU 1. */
+static void other_faults(void)
+{
+	(void)platform_cpu_start(1, fault_there, NULL);
+	delay_us(100000);
+}
+
+static void fault_together(void *context)
+{
+	volatile uint32_t *const gate = context;
+
+	while (!*gate)
+		spin_hint();
+	*map_window(platform->memory_size) = 1;
+}
+
+/* Both at once: one report, one restart. */
+static void both_fault(void)
+{
+	static volatile uint32_t gate;
+
+	(void)platform_cpu_start(1, fault_together, (void *)(uintptr_t)&gate);
+	volatile uint8_t *const beyond = map_window(platform->memory_size);
+	gate = 1;
+	*beyond = 1;
+}
+
+static void ask_for_ever(void *context)
+{
+	(void)context;
+	for (;;)
+		(void)cpuid(0, 0);
+}
+
+/* INIT takes a CPU out of a tight loop of exits, and a start-up IPI brings it back into it, again and again.
+ */
+static void init_storm(void)
+{
+	(void)platform_cpu_start(1, ask_for_ever, NULL);
+	for (uint32_t i = 0; i < STARTS; i++) {
+		send_to(1, ICR_INIT);
+		send_to(1, ICR_STARTUP | TRAMPOLINE_PAGE);
+		delay_us(100);
+	}
+	send_to(1, ICR_INIT);
+}
+
+static void flood(void)
+{
+	for (uint32_t i = 0; i < FLOOD_LINES; i++)
+		print_line("flood %u of a line that is long enough to fill whatever holds it", i);
+	platform_flush();
+	platform_sleep_ms(SETTLE_MS);
+}
+
+static void unknown_call(void)
+{
+	uint64_t answer;
+	if (cpuid(0x40000001, 0).ecx & 1)
+		__asm__ volatile("vmmcall" : "=a"(answer) : "a"(attack_a), "S"(attack->b) : CLOBBERS);
+	else
+		__asm__ volatile("vmcall" : "=a"(answer) : "a"(attack_a), "S"(attack->b) : CLOBBERS);
+	observe(answer);
+}
+
+const struct attack platform_attacks[] = {
+	{"all-ports-read", read_all_ports, 0, 0},
+	{"all-ports-written", write_all_ports, 0, 0},
+	{"serial-garbled", garble_serial, 0, 0},
+	{"pci-configuration", pci_configuration, 0, 0},
+	/* "partition P resets: reset by the guest", and power off: the partition's. */
+	{"reset-port", out_one, PORT_RESET, 6},
+	{"reset-port-full", out_one, PORT_RESET, 0xE},
+	{"keyboard-reset", out_one, PORT_KEYBOARD, 0xFE},
+	{"fast-reset", out_one, PORT_FAST_RESET, 1},
+	{"power-port", out_one, PORT_POWER, 0x2000},
+	/* Sleep states it does not have. */
+	{"sleep-port", out_one, PORT_POWER, 0x2400},
+	{"string-in-beyond", string_in, MEMORY_END(-8), 0},
+	{"string-out-beyond", string_out, MEMORY_END(-8), 0},
+	{"string-in-unmapped", string_at, 0x7000000000, 0},
+	{"string-in-not-canonical", string_at, 0x800000000000, 0},
+	{"long-string", long_string, 0, 0},
+	{"nmi-to-itself", send_one, 0, ICR_NMI},
+	{"init-to-itself", send_one, 0, ICR_INIT},
+	{"init-to-everybody", send_one, 0, ICR_INIT | ICR_EVERYBODY},
+	{"init-to-others", send_one, 0, ICR_INIT | ICR_BUT_SELF},
+	{"startup-to-itself", send_one, 0, ICR_STARTUP | 8},
+	{"init-to-foreign", send_one, ID_FOREIGN, ICR_INIT},
+	{"nmi-to-foreign", send_one, ID_FOREIGN, ICR_NMI},
+	{"startup-to-foreign", send_one, ID_FOREIGN, ICR_STARTUP | 8},
+	{"all-commands-to-foreign", send_to_foreign, 0, 0},
+	{"all-commands", send_all, 0, 0},
+	{"self-storm", self_storm, 0, 0},
+	{"nmi-storm", nmi_storm, 0, 0},
+	{"timer-storm", timer_storm, 0, 0},
+	{"deadline-storm", deadline_storm, 0, 0},
+	{"pit-storm", pit_storm, 0, 0},
+	{"all-registers-read", read_all_registers, 0, 0},
+	{"all-registers-written", write_all_registers, 0, 0},
+	{"read-across-apic-end", read_across_end, 0, 0},
+	{"apic-moved", move_apic, 0x200900, 0},
+	{"apic-base-reserved", move_apic, 0xFEE00901, 0},
+	{"apic-base-beyond-width", move_apic, 1ull << 60 | 0xFEE00900, 0},
+	/* x2APIC without the APIC itself. */
+	{"apic-mode-nobody-has", move_apic, 0xFEE00500, 0},
+	/* x2APIC registers in xAPIC mode. */
+	{"x2apic-register", read_x2apic, 0x803, 0},
+	{"decode-across-pages", across_pages, 0, 0},
+	{"decode-15-bytes", longest, 0, 0},
+	{"decode-16-bytes", too_long, 0, 0},
+	{"decode-changing", changing, 0, 0},
+	{"decode-changing-under-it", changing_under_it, 0, 0},
+	{"decode-push", push_register, 0, 0},
+	{"decode-increment", increment_register, 0, 0},
+	{"decode-compare-exchange", compare_exchange, 0, 0},
+	{"decode-string", copy_to_registers, 0, 0},
+	{"decode-table", table_in_registers, 0, 0},
+	{"decode-call", call_through_register, 0, 0},
+	{"stack-in-apic", stack_in_apic, 0, 0},
+	{"other-cpu-faults", other_faults, 0, 0},
+	{"both-cpus-fault", both_fault, 0, 0},
+	{"init-storm", init_storm, 0, 0},
+	{"flood", flood, 0, 0},
+	/* Calls that are for para partitions only, and one nobody knows: NOT_SUPPORTED. */
+	{"para-event-page", unknown_call, 0xC6000001, 0x100000},
+	{"para-console-ring", unknown_call, 0xC6000004, 0x100000},
+	{"para-cpu-on", unknown_call, 0xC4000003, 1},
+	{"unknown-call", unknown_call, 0x8000FFFF, 0},
+	{0},
+};

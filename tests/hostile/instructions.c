@@ -1,0 +1,168 @@
+/*
+ * Instructions no guest may have, and storms of those it may. VMX and SVM are not offered: #UD at any
+ * privilege (SDM 3C 26.1.2, APM 2 15.4), and so is what CPUID hides (MONITOR, GETSEC, SKINIT, RSM). INVD must
+ * not throw away anybody's memory: it acts as WBINVD, and that is nothing on a machine with coherent caches.
+ * A storm costs the attacker's own time only.
+ */
+#include "hostile.h"
+
+#define STORM	    20000u
+#define PAUSE_STORM 1000000u
+#define PATTERN	    0x1122334455667788ull
+
+#define CPUID_ABI	  0x40000001u
+#define CPUID_ABI_VMMCALL 1u
+#define UNKNOWN_CALL	  0x8000FFFFu
+
+static uint64_t operand[8] __attribute__((aligned(4096)));
+
+#define INSTRUCTION(name, text)                                                                              \
+	static void name(void)                                                                               \
+	{                                                                                                    \
+		__asm__ volatile(text : : "a"(operand), "c"(0ull), "d"(0ull) : CLOBBERS);                    \
+	}
+INSTRUCTION(do_vmxon, "vmxon (%%rax)")
+INSTRUCTION(do_vmxoff, "vmxoff")
+INSTRUCTION(do_vmclear, "vmclear (%%rax)")
+INSTRUCTION(do_vmptrld, "vmptrld (%%rax)")
+INSTRUCTION(do_vmptrst, "vmptrst (%%rax)")
+INSTRUCTION(do_vmread, "vmread %%rcx, %%rdx")
+INSTRUCTION(do_vmwrite, "vmwrite %%rcx, %%rdx")
+INSTRUCTION(do_vmlaunch, "vmlaunch")
+INSTRUCTION(do_vmresume, "vmresume")
+INSTRUCTION(do_vmfunc, "vmfunc")
+INSTRUCTION(do_invept, "invept (%%rax), %%rcx")
+INSTRUCTION(do_invvpid, "invvpid (%%rax), %%rcx")
+INSTRUCTION(do_vmrun, "vmrun")
+INSTRUCTION(do_vmload, "vmload")
+INSTRUCTION(do_vmsave, "vmsave")
+INSTRUCTION(do_stgi, "stgi")
+INSTRUCTION(do_clgi, "clgi")
+INSTRUCTION(do_skinit, "xor %%eax, %%eax; skinit")
+INSTRUCTION(do_invlpga, "invlpga")
+INSTRUCTION(do_getsec, ".byte 0x0F, 0x37")
+INSTRUCTION(do_rsm, "rsm")
+INSTRUCTION(do_monitor, "monitor")
+INSTRUCTION(do_mwait, "mwait")
+INSTRUCTION(do_xsetbv, "mov %%cr4, %%rax; btr $18, %%rax; mov %%rax, %%cr4; mov $1, %%eax; xsetbv")
+INSTRUCTION(do_rdpmc, "mov $0x0FFFFFFF, %%ecx; rdpmc")
+INSTRUCTION(do_syscall, "syscall")
+INSTRUCTION(do_iret_nested, "pushfq; orl $0x4000, (%%rsp); popfq; iretq")
+INSTRUCTION(do_ltr_nobody, "mov $0xFFF8, %%ecx; ltr %%cx")
+INSTRUCTION(do_interrupt_beyond, "int $0xFF")
+INSTRUCTION(do_16_prefixes, ".fill 15, 1, 0x3E; nop")
+INSTRUCTION(do_15_prefixed_cpuid, "push %%rbx; .fill 13, 1, 0x3E; cpuid; pop %%rbx")
+INSTRUCTION(do_16_prefixed_cpuid, "push %%rbx; .fill 14, 1, 0x3E; cpuid; pop %%rbx")
+
+/* The other vendor's hypercall: #UD. */
+static void call_foreign(void)
+{
+	if (cpuid(CPUID_ABI, 0).ecx & CPUID_ABI_VMMCALL)
+		__asm__ volatile("vmcall" : : "a"(UNKNOWN_CALL) : CLOBBERS);
+	else
+		__asm__ volatile("vmmcall" : : "a"(UNKNOWN_CALL) : CLOBBERS);
+}
+
+static void invalidate_caches(void)
+{
+	operand[0] = PATTERN;
+	__asm__ volatile("invd" : : : CLOBBERS);
+	observe(operand[0]);
+}
+
+static void flush_storm(void)
+{
+	for (uint32_t i = 0; i < STORM; i++)
+		__asm__ volatile("wbinvd" : : : CLOBBERS);
+}
+
+static void pause_storm(void)
+{
+	for (uint32_t i = 0; i < PAUSE_STORM; i++)
+		spin_hint();
+}
+
+static void cpuid_storm(void)
+{
+	for (uint32_t i = 0; i < STORM * 2; i++)
+		(void)cpuid(i, 0);
+}
+
+/* Leaves that are there and leaves that are not, from each range and its ends. */
+static void cpuid_all(void)
+{
+	static const uint32_t ranges[] = {0,	      0x20000000, 0x40000000, 0x7FFFFFF0,
+					  0x80000000, 0x8FFFFFF0, 0xC0000000, 0xFFFFFF00};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		for (uint32_t leaf = 0; leaf < 0x100; leaf++)
+			for (uint32_t subleaf = 0; subleaf < 4; subleaf++)
+				(void)cpuid(ranges[i] + leaf, subleaf == 3 ? UINT32_MAX : subleaf);
+}
+
+/* Nobody is left to wake it: "all its CPUs are off or halted with interrupts off". */
+static void halt_for_good(void)
+{
+	interrupts_off();
+	halt();
+}
+
+/* No exit of its own ever: only the hypervisor's own interrupts get the CPU back, for the monitor's `reset`.
+ */
+static void spin_for_ever(void)
+{
+	interrupts_off();
+	for (;;)
+		spin_hint();
+}
+
+const struct attack instruction_attacks[] = {
+	{"vmxon", do_vmxon, 0, 0},
+	{"vmxoff", do_vmxoff, 0, 0},
+	{"vmclear", do_vmclear, 0, 0},
+	{"vmptrld", do_vmptrld, 0, 0},
+	{"vmptrst", do_vmptrst, 0, 0},
+	{"vmread", do_vmread, 0, 0},
+	{"vmwrite", do_vmwrite, 0, 0},
+	{"vmlaunch", do_vmlaunch, 0, 0},
+	{"vmresume", do_vmresume, 0, 0},
+	{"vmfunc", do_vmfunc, 0, 0},
+	{"invept", do_invept, 0, 0},
+	{"invvpid", do_invvpid, 0, 0},
+	{"vmrun", do_vmrun, 0, 0},
+	{"vmload", do_vmload, 0, 0},
+	{"vmsave", do_vmsave, 0, 0},
+	{"stgi", do_stgi, 0, 0},
+	{"clgi", do_clgi, 0, 0},
+	{"skinit", do_skinit, 0, 0},
+	{"invlpga", do_invlpga, 0, 0},
+	{"getsec", do_getsec, 0, 0},
+	{"rsm", do_rsm, 0, 0},
+	{"monitor", do_monitor, 0, 0},
+	{"mwait", do_mwait, 0, 0},
+	{"call-of-the-other-vendor", call_foreign, 0, 0},
+	/* CR4.OSXSAVE is clear. */
+	{"xsetbv-switched-off", do_xsetbv, 0, 0},
+	{"rdpmc", do_rdpmc, 0, 0},
+	/* EFER.SCE is clear. */
+	{"syscall-switched-off", do_syscall, 0, 0},
+	/* A return to the outer task: there are no tasks in 64-bit mode. */
+	{"iret-nested-task", do_iret_nested, 0, 0},
+	/* A task register from beyond the descriptor table: #GP with the selector. */
+	{"task-register-nobody", do_ltr_nobody, 0, 0},
+	/* Beyond the interrupt table: #GP with the vector, in the table's form (8 times, bit 1). */
+	{"interrupt-beyond-table", do_interrupt_beyond, 0, 0},
+	/* An instruction has 15 bytes at most: 15 of them trap and are carried out, one more is #GP from the
+	   CPU. */
+	{"prefixes-16", do_16_prefixes, 0, 0},
+	{"cpuid-15-bytes", do_15_prefixed_cpuid, 0, 0},
+	{"cpuid-16-bytes", do_16_prefixed_cpuid, 0, 0},
+	{"invd", invalidate_caches, 0, 0},
+	{"wbinvd-storm", flush_storm, 0, 0},
+	{"pause-storm", pause_storm, 0, 0},
+	{"cpuid-storm", cpuid_storm, 0, 0},
+	{"cpuid-all", cpuid_all, 0, 0},
+	{"halt-for-good", halt_for_good, 0, 0},
+	{"spin-for-ever", spin_for_ever, 0, 0},
+	{0},
+};

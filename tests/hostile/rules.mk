@@ -1,0 +1,20 @@
+# rules of tests/hostile/: the attackers, one image for each mode, and the victim.
+HOSTILE_COMMON := $(addprefix $(GUESTS)/hostile/,hostile.o memory.o registers.o instructions.o delivery.o) $(GUESTS)/cpu/probes.asm.o
+HOSTILE_IMAGES := $(GUESTS)/hostile-full.elf $(GUESTS)/hostile-para.elf $(GUESTS)/victim.elf
+
+.PHONY: hostile
+hostile: $(HOSTILE_IMAGES) ## build the hostile guests of the isolation tests
+
+$(GUESTS)/hostile/%.o: tests/hostile/%.c tests/hostile/hostile.h
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(GUESTS)/hostile-full.debug: $(GUEST_FULL) $(HOSTILE_COMMON) $(GUESTS)/hostile/devices.o
+$(GUESTS)/hostile-para.debug: $(GUEST_PARA) $(HOSTILE_COMMON) $(GUESTS)/hostile/calls.o
+$(GUESTS)/victim.debug: $(GUEST_PARA) $(GUESTS)/hostile/victim.o
+
+$(GUESTS)/hostile-full.elf: $(GUESTS)/hostile-full.debug
+	objcopy --strip-all -O elf32-i386 $< $@
+
+$(GUESTS)/hostile-para.elf $(GUESTS)/victim.elf: %.elf: %.debug
+	objcopy --strip-all $< $@

@@ -1,0 +1,521 @@
+"""Isolation under attack: each attack of tests/hostile/, what must come of it word for word, and a victim that nobody disturbs.
+
+One boot on each emulator: an attacker in a full partition, one in a para partition, and between them the victim. An
+attack that ends its partition is followed by the restart, so the next one finds it as if nothing had been.
+
+An outcome is written as the attacker or the hypervisor tells it:
+    "goes on", "goes on, 5a", "#GP(0)"   the guest's own line
+    "fault: REASON"                      the hypervisor's report; a partition ends and starts anew
+    "reset: REASON"                      the partition resets itself
+Where VT-x and SVM differ by design, or one of the two emulators departs from the manuals, the row holds one for each.
+"""
+
+import os
+import re
+from collections import namedtuple
+
+import pytest
+
+from system import BOOT_TIMEOUT, BUILD, System
+
+CONFIG = """
+[hypervisor]
+console = serial
+
+[partition full]
+mode         = full
+memory       = 8M
+cpus         = 2
+image        = \\guests\\hostile-full.elf
+cmdline      = xapic
+on_fault     = restart
+max_restarts = 1000
+
+[partition victim]
+mode   = para
+memory = 4M
+image  = \\guests\\victim.elf
+
+[partition para]
+mode         = para
+memory       = 8M
+image        = \\guests\\hostile-para.elf
+on_fault     = restart
+max_restarts = 1000
+"""
+
+FILES = {f"\\guests\\{name}.elf": os.path.join(BUILD, f"guests/{name}.elf")
+         for name in ("hostile-full", "hostile-para", "victim")}
+KEYBOARD = {"full": 1, "para": 3}
+STAMP = r"\[ *\d+\.\d{6}\] "
+
+MEMORY_END = 8 << 20
+MACHINE_MIB = 512
+WINDOW = 0x7FC0000000
+IMAGE = "0x10[0-9a-f]{4}"  # the RIP of an attacker's own code
+GP = re.escape("#GP(0)")
+
+
+def outside(what, address, rip=IMAGE):
+    return f"fault: {what} guest-physical {address:#x}, which is neither its memory nor a device, at RIP {rip}"
+
+
+def window(address):
+    return f"{WINDOW + address % (2 << 20):#x}"
+
+
+def executes(address, rip=None):
+    return outside("executes at", address, rip or window(address))
+
+
+def tables(address):
+    return f"fault: page tables in memory it does not have, at GPA {address:#x}"
+
+
+def delivery(vector, address):
+    return f"fault: delivery of vector {vector} needs memory it does not have, at GPA {address:#x}"
+
+
+def by_platform(qemu, bochs):
+    return {"qemu": qemu, "bochs": bochs}
+
+
+def by_mode(full, para):
+    return {"full": full, "para": para}
+
+
+TRIPLE = "fault: triple fault"
+UD = "#UD"
+
+# Attacks on memory, for both modes: they get no further than the last byte.
+MEMORY = {
+    "read-last-byte": "goes on, 0",
+    "write-last-quad": "goes on",
+    "read-beyond": outside("reads from", MEMORY_END),
+    "write-beyond": outside("writes to", MEMORY_END),
+    "execute-beyond": executes(MEMORY_END),
+    "read-straddling": outside("reads from", MEMORY_END),
+    "write-straddling": outside("writes to", MEMORY_END),
+    "execute-straddling": executes(MEMORY_END, window(MEMORY_END - 1)),
+    "exchange-beyond": outside("writes to", MEMORY_END),
+    "push-beyond": outside("writes to", MEMORY_END),
+    "copy-beyond": outside("writes to", MEMORY_END),
+    "tables-beyond": tables(MEMORY_END),
+    "directory-beyond": tables(MEMORY_END),
+    "write-io-apic": outside("writes to", 0xFEC00000),
+    "read-hpet": outside("reads from", 0xFED00000),
+    "write-tpm": outside("writes to", 0xFED40000),
+    "read-pci-configuration": outside("reads from", 0xE0000000),
+    "read-firmware": outside("reads from", 0xFFFFFFF0),
+    "write-firmware": outside("writes to", 0xFFC00000),
+    "execute-firmware": executes(0xFFFFFFF0),
+    "execute-apic": executes(0xFEE00000),
+    "write-beside-apic": outside("writes to", 0xFEE01000),
+    "read-messages": outside("reads from", 0xFEEFF000),
+    "tables-in-apic": tables(0xFEE00000),
+    "read-above-4g": outside("reads from", 1 << 32),
+    "write-above-4g": outside("writes to", (1 << 32) + 0x12345678),
+    "read-widest": outside("reads from", (1 << 40) - 4096),
+    # QEMU leaves the present bit out of the error code.
+    "read-beyond-width": by_platform(re.escape("#PF(8)"), re.escape("#PF(9)")),
+    # QEMU takes any CR3, and refuses it at the next entry.
+    "tables-beyond-width": by_platform("fault: VMRUN refused the VMCB.*", GP),
+    "read-not-canonical": GP,
+    "jump-not-canonical": GP,
+    "push-not-canonical": TRIPLE,
+}
+
+# QEMU checks next to nothing of what is written to CR0, CR4, CR8, PAT and base registers. It is the CPU's own to do, and
+# what passes is the guest's own: the hypervisor's values stay apart, or the next entry is refused.
+REFUSED = "fault: VMRUN refused the VMCB.*"
+REGISTERS = {
+    "cr0-bit-32": by_platform("goes on, 0", GP),
+    "cr0-bit-63": by_platform("goes on, 0", GP),
+    "cr0-nw-without-cd": by_platform("goes on, 20000000", GP),
+    "cr0-paging-off": by_platform("fault: .*", GP),
+    "cr0-protection-off": by_platform("goes on, 0", GP),
+    "cr0-ne-off": "goes on, 0",
+    "cr0-caches-off": "goes on, 40000000",
+    "cr4-vmxe": by_platform(REFUSED, GP),
+    "cr4-smxe": by_platform(REFUSED, GP),
+    "cr4-la57": GP,
+    "cr4-pae-off": by_platform(TRIPLE, GP),
+    "cr4-bit-31": by_platform(REFUSED, GP),
+    "cr4-bit-63": by_platform(REFUSED, GP),
+    "cr4-all-bits": by_platform(REFUSED, GP),
+    "cr4-mce-off": "goes on, 0",
+    "cr8-bit-4": by_platform("goes on, 0", GP),
+    "cr8-all-bits": by_platform(by_mode("goes on, f", "goes on, 0"), GP),
+    "efer-svme": GP,
+    "efer-bit-1": GP,
+    "efer-ffxsr": GP,
+    "efer-bit-63": GP,
+    "efer-lme-off": GP,
+    "efer-lma-off": "goes on, 400",
+    "dr6-bit-32": GP,
+    "dr7-bit-32": GP,
+    "dr4-with-de": UD,
+    "dr7-general-detect": by_platform("goes on, ffff0ff0", "#DB"),  # QEMU lacks it
+    "xcr0-nothing": GP,
+    "xcr0-without-x87": GP,
+    "xcr0-avx-without-sse": GP,
+    "xcr0-half-of-avx512": GP,
+    "xcr0-supervisor-state": GP,
+    "xcr0-bit-63": GP,
+    "xcr0-all-bits": GP,
+    "xcr1": GP,
+    "xcr-last": GP,
+    "pat-type-2": GP,
+    "pat-type-3-last": GP,
+    "pat-reserved": GP,
+    "fs-base-not-canonical": by_platform("goes on", GP),
+    "kernel-gs-base-not-canonical": by_platform("goes on", GP),
+    "lstar-not-canonical": by_platform("goes on", GP),
+    "read-feature-control": "goes on, 1",
+    "microcode-revision": "goes on",
+    "read-microcode-revision": "goes on, 0",
+    "sweep-hypervisors": "goes on, 0",
+    "sweep-amd": "goes on, 0",
+}
+MSRS_REFUSED = """
+    write-feature-control microcode-update amd-microcode-update smm-monitor smbase read-smi-count smrr-base smrr-mask
+    amd-smbase amd-smm-address amd-smm-mask speculation-control read-speculation-control predictor-barrier
+    cache-flush-command read-architectural-capabilities amd-virtual-speculation-control debug-control
+    debug-control-branch-trace read-debug-control read-last-branch mtrr-default-type mtrr-fixed mtrr-variable
+    read-mtrr-capabilities read-vmx-basic read-vmx-last write-vmx-basic amd-vm-cr read-amd-vm-cr amd-host-save
+    read-amd-host-save amd-system-configuration amd-hardware-configuration amd-top-of-memory time-stamp-counter
+    time-stamp-adjust performance-control performance-counters processor-trace machine-check-bank machine-check-status
+    power-limit supervisor-xsave hyper-v-guest-id kvm-clock last-in-low-range first-beyond-low-range last-in-high-range
+    first-beyond-high-range last-in-amd-range first-beyond-amd-range msr-last""".split()
+REGISTERS.update({name: GP for name in MSRS_REFUSED})
+
+INSTRUCTIONS = {name: UD for name in """
+    vmxon vmxoff vmclear vmptrld vmptrst vmread vmwrite vmlaunch vmresume vmfunc invept invvpid vmrun vmload vmsave stgi
+    clgi skinit invlpga getsec rsm monitor mwait call-of-the-other-vendor xsetbv-switched-off
+    syscall-switched-off""".split()}
+INSTRUCTIONS.update({
+    "rdpmc": GP,
+    "iret-nested-task": GP,
+    "task-register-nobody": re.escape("#GP(fff8)"),
+    # QEMU reckons with gates of 16 bytes: 16 times the vector, here and below.
+    "interrupt-beyond-table": by_platform(re.escape("#GP(ff2)"), re.escape("#GP(7fa)")),
+    "prefixes-16": GP,
+    "cpuid-15-bytes": "goes on",
+    "cpuid-16-bytes": GP,
+    "invd": "goes on, 1122334455667788",
+    "wbinvd-storm": "goes on",
+    "pause-storm": "goes on",
+    "cpuid-storm": "goes on",
+    "cpuid-all": "goes on",
+    "halt-for-good": "fault: all its CPUs are off or halted with interrupts off",
+})
+
+DELIVERY = {
+    "no-table": TRIPLE,
+    "empty-table": TRIPLE,
+    "table-beyond": delivery(6, MEMORY_END + 0x60),
+    "table-straddling": by_platform(delivery(6, MEMORY_END), delivery(6, MEMORY_END - 8)),
+    "table-not-canonical": TRIPLE,
+    "stack-beyond": delivery(6, MEMORY_END + 0xF8),
+    "stack-straddling": delivery(6, MEMORY_END + 8),
+    "stack-not-canonical": TRIPLE,
+    "stack-unmapped": TRIPLE,
+    "handler-beyond": executes(MEMORY_END),
+    "handler-unmapped": re.escape("#PF(0)"),
+    "handler-not-canonical": GP,
+    # QEMU leaves out bit 0, "an event that is not the program's", too.
+    "gate-absent": by_platform(re.escape("#NP(62)"), re.escape("#NP(33)")),
+    "gate-task": by_platform(re.escape("#GP(62)"), re.escape("#GP(33)")),
+    "gate-16-bit": by_platform(re.escape("#GP(62)"), re.escape("#GP(33)")),
+    "gate-to-no-segment": by_platform(re.escape("#GP(fff8)"), re.escape("#GP(fff9)")),
+    "gate-to-data": by_platform(re.escape("#GP(10)"), re.escape("#GP(11)")),
+    "gate-to-null": by_platform(GP, re.escape("#GP(1)")),
+    "gates-absent-twice": re.escape("#DF(0)"),
+    "gates-absent-thrice": TRIPLE,
+    "page-fault-loop": TRIPLE,
+}
+
+INVALID = "goes on, fffffffd"  # SMCCC: invalid parameter
+DENIED = "goes on, fffffffd"   # PSCI
+INVALID_PSCI = "goes on, fffffffe"
+RESET = "reset: SYSTEM_RESET"
+CALLS = {
+    "calls-of-all-owners": "goes on, 0",
+    "yielding-calls-of-all-owners": "goes on, 0",
+    "calls-with-middle-bits": "goes on, 0",
+    "event-page-not-aligned": INVALID,
+    "event-page-beyond": INVALID,
+    "event-page-high": INVALID,
+    "event-page-top": INVALID,
+    "event-page-apic": INVALID,
+    "clock-page-not-aligned": INVALID,
+    "clock-page-beyond": INVALID,
+    "clock-page-top": INVALID,
+    "ring-not-aligned": INVALID,
+    "ring-beyond": INVALID,
+    "ring-top": INVALID,
+    "upcall-vector-31": INVALID,
+    "upcall-vector-256": INVALID,
+    "upcall-vector-huge": INVALID,
+    "event-to-nobody": INVALID,
+    "event-to-far-nobody": INVALID,
+    "event-56": INVALID,
+    "event-huge": INVALID,
+    "cpu-on-itself": "goes on, fffffffc",
+    "cpu-on-nobody": INVALID_PSCI,
+    "cpu-on-far-nobody": INVALID_PSCI,
+    "affinity-of-nobody": INVALID_PSCI,
+    "affinity-of-level-1": INVALID_PSCI,
+    "range-beyond": DENIED,
+    "range-that-wraps": DENIED,
+    "range-from-top": DENIED,
+    "range-of-nothing": DENIED,
+    "range-of-its-own": "goes on, 0",
+    "suspend-to-beyond": "goes on, fffffff7",
+    "reset-of-a-kind-nobody-knows": INVALID_PSCI,
+    "log-49-characters": INVALID_PSCI,
+    "log-endlessly": INVALID_PSCI,
+    "random-193-bits": INVALID_PSCI,
+    "random-0-bits": INVALID_PSCI,
+    "random-endlessly": INVALID_PSCI,
+    "ring-head-far": RESET,
+    "ring-head-behind": RESET,
+    "ring-one-too-many": RESET,
+    "pages-overlaid": RESET,
+    "page-taken-back": "goes on, 0",
+    "event-storm": "goes on",
+    "deadline-storm": "goes on",
+    "call-storm": "goes on",
+    "flood": "goes on",
+    "flood-by-call": "goes on",
+    "reset-port": GP,
+    "keyboard-reset": GP,
+    "fast-reset": GP,
+    "power-port": GP,
+    "pci-configuration-port": GP,
+    "serial-port": GP,
+    "string-from-port": GP,
+    "all-ports": "goes on, 0",
+    "x2apic-registers": "goes on, 0",
+    "apic-base": GP,
+    "apic-deadline": GP,
+}
+
+
+def unserved(code, rip):
+    return f"fault: accesses the device at 0xfee00030 with {code}( [0-9a-f]{{2}})+, at RIP {rip}: not served"
+
+
+CODE = "0x1[0-9a-f]{2}000"
+STRING = f"fault: string I/O at linear address {WINDOW + (2 << 20):#x}, outside its memory"
+DEVICES = {
+    "all-ports-read": "goes on",
+    "all-ports-written": "goes on",
+    "serial-garbled": "goes on",
+    "pci-configuration": "goes on, ffffffff",
+    "reset-port": "reset: reset by the guest",
+    "reset-port-full": "reset: reset by the guest",
+    "keyboard-reset": "reset: reset by the guest",
+    "fast-reset": "reset: reset by the guest",
+    "sleep-port": "goes on",
+    "string-in-beyond": STRING,
+    "string-out-beyond": STRING,
+    "string-in-unmapped": re.escape("#PF(2)"),
+    "string-in-not-canonical": GP,
+    "long-string": "goes on, 0",
+    "nmi-to-itself": "NMI",
+    "init-to-itself": "reset: INIT to the boot CPU",
+    "init-to-everybody": "reset: INIT to the boot CPU",
+    "init-to-others": "goes on",
+    "startup-to-itself": "goes on",
+    "init-to-foreign": "goes on",
+    "nmi-to-foreign": "goes on",
+    "startup-to-foreign": "goes on",
+    "all-commands-to-foreign": "goes on",
+    "all-commands": "goes on",
+    "self-storm": "goes on",
+    "nmi-storm": "goes on",
+    "timer-storm": "goes on",
+    "deadline-storm": "goes on",
+    "pit-storm": "goes on",
+    "all-registers-read": "goes on",
+    "all-registers-written": "goes on",
+    "read-across-apic-end": "goes on, 0",
+    "apic-moved": GP,
+    "apic-base-reserved": GP,
+    "apic-base-beyond-width": GP,
+    "apic-mode-nobody-has": GP,
+    "x2apic-register": GP,
+    "decode-across-pages": "goes on, 14",
+    "decode-15-bytes": "goes on, 14",
+    "decode-16-bytes": GP,
+    "decode-changing": "goes on, 0",
+    "decode-changing-under-it": "goes on",
+    "decode-push": unserved("ff 37", CODE),
+    "decode-increment": unserved("f0 ff 07", CODE),
+    "decode-compare-exchange": unserved("0f b1 37", CODE),
+    "decode-string": unserved("f3 a4", "0x1[0-9a-f]{2}005"),
+    "decode-table": unserved("0f 01 17", CODE),
+    "decode-call": unserved("ff 17", CODE),
+    "stack-in-apic": delivery(6, 0xFEE007F8),
+    "other-cpu-faults": TRIPLE,
+    "both-cpus-fault": outside("writes to", MEMORY_END),
+    "init-storm": "goes on",
+    "flood": "goes on",
+    "para-event-page": "goes on, f{16}",
+    "para-console-ring": "goes on, f{16}",
+    "para-cpu-on": "goes on, f{16}",
+    "unknown-call": "goes on, f{16}",
+}
+
+# The MSRs a guest reads, all of them: its own, and constants.
+READABLE = {"sweep-low": [0x17, 0x1B, 0x3A, 0x8B, 0x174, 0x175, 0x176, 0x1A0, 0x277],
+            "sweep-high": [0xC0000080, *range(0xC0000081, 0xC0000085), 0xC0000100, 0xC0000101, 0xC0000102, 0xC0000103]}
+READABLE_ALSO = {("full", "sweep-low"): [0x6E0]}
+READABLE_VMX = {"sweep-low": [0x10]}
+
+ATTACKS = [(mode, name, outcome) for mode, own in (("full", DEVICES), ("para", CALLS))
+           for table in (MEMORY, REGISTERS, INSTRUCTIONS, DELIVERY, own) for name, outcome in table.items()]
+
+Machine = namedtuple("Machine", "system cpu host_start")
+
+
+@pytest.fixture(scope="module")
+def machine(platform):
+    with System(platform, CONFIG, cpus=4, memory=MACHINE_MIB, files=FILES) as system:
+        for mode in KEYBOARD:
+            system.said(mode, "hostile: ready", timeout=BOOT_TIMEOUT)
+        places = {}
+        for mode in ("full", "victim", "para"):
+            told = system.said("bulkhead", STAMP + rf"partition \d {mode}: \w+, \d vCPUs? from CPU (\d+), \d+ KiB in 1 piece "
+                                                   rf"from 0x([0-9a-f]+), .*")
+            places[mode] = int(told[1]), int(told[2], 16)
+        yield Machine(system, {mode: place[0] for mode, place in places.items()},
+                      {mode: place[1] for mode, place in places.items()})
+
+
+keyboard_at = {}
+
+
+def give_keyboard(system, mode):
+    if keyboard_at.get(system) != mode:
+        system.keyboard(KEYBOARD[mode])
+        keyboard_at[system] = mode
+
+
+def outcome_of(outcome, platform, mode):
+    while isinstance(outcome, dict):
+        outcome = outcome[platform] if platform in outcome else outcome[mode]
+    return outcome
+
+
+def expect_end(machine, mode, outcome, since):
+    """The end of the partition in the hypervisor's words, and its new beginning."""
+    kind, reason = outcome.split(": ", 1)
+    system = machine.system
+    if kind == "fault":
+        system.said("bulkhead", STAMP + rf"error: partition {mode}: vCPU [01] on CPU \d: fault: {reason}", since)
+        system.said("bulkhead", STAMP + rf"warning: partition {mode} restarts \(\d+ of 1000\)", since)
+    else:
+        system.said("bulkhead", STAMP + rf"partition {mode} resets: {reason}", since)
+    system.said(mode, "hostile: ready", since)
+
+
+def attack(machine, mode, name, outcome, argument=None):
+    system = machine.system
+    give_keyboard(system, mode)
+    since = system.mark()
+    system.line(name if argument is None else f"{name} {argument:x}")
+    system.said(mode, f"attack {name} begins", since)
+    if outcome.startswith(("fault: ", "reset: ")):
+        expect_end(machine, mode, outcome, since)
+        assert not [line for line in system.lines(since, mode) if line.startswith(f"attack {name}: ")], "it lived to tell"
+    else:
+        system.said(mode, f"attack {name}: {outcome}", since)
+    return since
+
+
+@pytest.mark.parametrize("mode, name, outcome", ATTACKS, ids=[f"{mode}-{name}" for mode, name, _ in ATTACKS])
+def test_attack(machine, platform, mode, name, outcome):
+    attack(machine, mode, name, outcome_of(outcome, platform, mode))
+    assert_victim_lives(machine)
+
+
+@pytest.mark.parametrize("mode", KEYBOARD)
+@pytest.mark.parametrize("name", READABLE)
+def test_no_other_msr_can_be_read(machine, platform, mode, name):
+    expected = READABLE[name] + READABLE_ALSO.get((mode, name), []) + \
+        (READABLE_VMX.get(name, []) if platform == "bochs" else [])
+    since = attack(machine, mode, name, f"goes on, {len(expected):x}")
+    told = [re.fullmatch(rf"attack {name}: readable ([0-9a-f]+)", line) for line in machine.system.lines(since, mode)]
+    assert sorted(int(line[1], 16) for line in told if line) == sorted(expected)
+
+
+@pytest.mark.parametrize("mode", KEYBOARD)
+@pytest.mark.parametrize("whose", ["full", "victim", "para"])
+@pytest.mark.parametrize("what", ["read", "write", "execute", "tables"])
+def test_frames_of_others(machine, mode, whose, what):
+    """The host's addresses of each partition's memory, its own too: to a guest they are not there."""
+    address = machine.host_start[whose] + 0x3000
+    if address < MEMORY_END:
+        address += MEMORY_END
+    outcome = {"read": outside("reads from", address), "write": outside("writes to", address),
+               "execute": executes(address), "tables": tables(address)}[what]
+    attack(machine, mode, f"{what}-at", outcome, address)
+
+
+@pytest.mark.parametrize("mode", KEYBOARD)
+@pytest.mark.parametrize("what", ["reads from", "writes to"])
+def test_machine_memory(machine, mode, what):
+    """Everywhere in the machine's memory, where the hypervisor and the firmware live, and above its end."""
+    name = {"reads from": "read-at", "writes to": "write-at"}[what]
+    for address in [16 << 20, (MACHINE_MIB << 20) // 2, (MACHINE_MIB - 4) << 20, (MACHINE_MIB << 20) - 8, MACHINE_MIB << 20]:
+        attack(machine, mode, name, outside(what, address), address)
+
+
+def test_power_port_ends_its_partition_only(machine):
+    system = machine.system
+    give_keyboard(system, "full")
+    since = system.mark()
+    system.line("power-port")
+    system.said("bulkhead", STAMP + "partition full is off: switched off by the guest", since)
+    assert_victim_lives(machine)
+    keyboard_at.clear()
+    system.keyboard(0)
+    system.line("start full")
+    system.said("full", "hostile: ready", since)
+
+
+@pytest.mark.parametrize("mode", KEYBOARD)
+def test_spinning_for_ever(machine, mode):
+    system = machine.system
+    give_keyboard(system, mode)
+    since = system.mark()
+    system.line("spin-for-ever")
+    system.said(mode, "attack spin-for-ever begins", since)
+    assert_victim_lives(machine)
+    keyboard_at.clear()
+    system.keyboard(0)
+    system.line(f"reset {mode}")
+    system.said("bulkhead", STAMP + f"partition {mode} resets: by the monitor", since)
+    system.said(mode, "hostile: ready", since)
+
+
+def assert_victim_lives(machine):
+    """Every number it has counted, and no other word."""
+    told = machine.system.lines(who="victim")
+    assert told == [f"victim ok {number}" for number in range(1, len(told) + 1)]
+    assert told
+
+
+def test_victim_was_not_disturbed(machine):
+    machine.system.said("victim", r"victim ok \d+", machine.system.mark())
+    assert_victim_lives(machine)
+
+
+def test_hypervisor_has_nothing_else_to_say(machine):
+    """No panic, and no warning or error but the reports of attacks."""
+    for line in machine.system.lines(who="bulkhead"):
+        assert not re.search("panic|PANIC|bug", line), line
+        if re.match(STAMP + "(warning|error): ", line):
+            assert re.match(STAMP + r"(warning: partition (full|para) restarts|error: partition (full|para): |error:   )", line), line
