@@ -126,5 +126,5 @@ coverage: ## how much of the code the unit tests reach
 
 # STEP: build, lint, unit, fuzz or system alone.
 test: ## build and test everything, on both emulators (STEP="unit fuzz" for parts)
-	@tools/deps.sh build run bochs test
+	@tools/deps.sh build run bochs debug test
 	@$(PYTHON) tools/run-tests.py $(STEP)
