@@ -434,7 +434,22 @@ static bool interrupt_due(struct vcpu *vcpu)
 	return vcpu->lapic ? full_peek_interrupt(vcpu) >= 0 : events_due(vcpu);
 }
 
-static void sleep_until_request(struct vcpu *vcpu, uint32_t halted)
+/*
+ * A timer that is due already is not waited for: QEMU TCG changes a CPU's pending interrupts at #VMEXIT
+ * without its lock, and loses one that another thread raises at that moment.
+ */
+static void sleep_until_requested(struct vcpu *vcpu)
+{
+	struct vcpu_shared *shared = vcpu->shared;
+
+	while (atomic_load(&shared->requests) == 0)
+		if (rdtsc() >= vcpu->host_timer)
+			atomic_fetch_or(&shared->requests, REQUEST_TIMER);
+		else
+			cpu_wait_for_interrupt();
+}
+
+static void halt_until_requested(struct vcpu *vcpu, uint32_t halted)
 {
 	struct vcpu_shared *shared = vcpu->shared;
 	uint64_t before = rdtsc();
@@ -442,8 +457,7 @@ static void sleep_until_request(struct vcpu *vcpu, uint32_t halted)
 	atomic_store(&shared->halted, halted);
 	if (halted == HALTED_FOR_GOOD)
 		partition_check_alive(vcpu->partition);
-	while (atomic_load(&shared->requests) == 0)
-		cpu_wait_for_interrupt();
+	sleep_until_requested(vcpu);
 	vcpu->exit_tsc +=
 		(uint32_t)(rdtsc() - before); /* sleep is not work: keep it out of the exit's cost */
 	atomic_store(&shared->halted, 0);
@@ -469,7 +483,7 @@ enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes)
 			atomic_fetch_or(&shared->requests, REQUEST_INTERRUPT);
 			return EXIT_NEXT;
 		}
-		sleep_until_request(vcpu, enabled ? HALTED : HALTED_FOR_GOOD);
+		halt_until_requested(vcpu, enabled ? HALTED : HALTED_FOR_GOOD);
 	}
 }
 
@@ -548,8 +562,7 @@ static void live(struct vcpu *vcpu)
 		virt->vcpu_run(vcpu);
 		return;
 	}
-	while (atomic_load(&vcpu->shared->requests) == 0)
-		cpu_wait_for_interrupt();
+	sleep_until_requested(vcpu);
 	serve(vcpu, atomic_exchange(&vcpu->shared->requests, 0));
 }
 
