@@ -27,6 +27,7 @@ UNFINISHED_ESCAPE = re.compile(rb"(\r?\x1b(\[[0-9;?=]*|[()])?|\r)\Z")
 # A boot takes 10 to 15 s on an idle machine; the bound is there to end a hang, not to judge speed.
 BOOT_TIMEOUT = 180
 LINE_TIMEOUT = 90
+DRAIN_TIMEOUT = 10
 KEY = "\x1d"  # Ctrl-]
 
 # With instruction counting, an instruction takes 2^shift ns of QEMU's clock, and a TSC tick is 1 ns. The firmware waits
@@ -146,11 +147,11 @@ class System:
 
     def drain(self):
         """Reads what has arrived and not been matched; the next expect() starts behind it."""
-        end = time.monotonic() + 0.3
+        deadline = time.monotonic() + DRAIN_TIMEOUT
         try:
-            while time.monotonic() < end:
-                self.serial.expect(b".+", timeout=0.1)
-        except (TIMEOUT, EOF):
+            while time.monotonic() < deadline:
+                self.serial.expect(b".+", timeout=0.3)
+        except TIMEOUT:
             pass
 
     def mark(self):
@@ -159,9 +160,12 @@ class System:
         return self.serial.transcript.rfind(b"\n") + 1
 
     def read_more(self, deadline, pattern):
-        """Waits for anything at all; it then stands in the transcript."""
+        """Waits for anything at all; it then stands in the transcript. Output that never ends does not put the end off."""
         try:
-            self.serial.expect(b".+", timeout=max(0.1, deadline - time.monotonic()))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TIMEOUT("deadline")
+            self.serial.expect(b".+", timeout=left)
         except (TIMEOUT, EOF) as error:
             kind = "the line closed" if isinstance(error, EOF) else "too much time passed"
             raise AssertionError(f"{self.platform}: {kind} without the line {pattern!r}; the end was:\n"
