@@ -128,3 +128,8 @@ coverage: ## how much of the code the unit tests reach
 test: ## build and test everything, on both emulators (STEP="unit fuzz" for parts)
 	@tools/deps.sh build run bochs debug test
 	@$(PYTHON) tools/run-tests.py $(STEP)
+
+.PHONY: hostile
+hostile: all guests ## attack the partitions from inside (PLATFORM=qemu|bochs)
+	HOSTILE=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_hostile.py \
+		$(if $(filter qemu bochs,$(PLATFORM)),--platform=$(PLATFORM))
