@@ -129,7 +129,7 @@ test: ## build and test everything, on both emulators (STEP="unit fuzz" for part
 	@tools/deps.sh build run bochs debug test
 	@$(PYTHON) tools/run-tests.py $(STEP)
 
-.PHONY: hostile
-hostile: all guests ## attack the partitions from inside (PLATFORM=qemu|bochs)
+.PHONY: attack
+attack: all guests hostile ## attack the partitions from inside (PLATFORM=qemu|bochs)
 	HOSTILE=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_hostile.py \
 		$(if $(filter qemu bochs,$(PLATFORM)),--platform=$(PLATFORM))
