@@ -16,7 +16,7 @@
 #define FLOOD_LINES	 2000u
 #define UPCALL		 BH_UPCALL_VECTOR
 #define PORTS		 0x10000u
-#define SETTLE_MS	 300u
+#define SETTLE_MS	 2000u
 #define TOO_MANY_BITS	 193u
 #define CONSOLE_TOO_LONG 49u
 

@@ -20,7 +20,7 @@
 #define STARTS		100u
 #define TRAMPOLINE_PAGE 8u /* where platform_cpu_start() has left the way in */
 #define FLOOD_LINES	1000u
-#define SETTLE_MS	300u
+#define SETTLE_MS	2000u
 
 #define APIC_PAGE	 0xFEE00000ull
 #define APIC_VERSION	 0x030u
@@ -513,7 +513,7 @@ static void flood(void)
 	for (uint32_t i = 0; i < FLOOD_LINES; i++)
 		print_line("flood %u of a line that is long enough to fill whatever holds it", i);
 	platform_flush();
-	platform_sleep_ms(SETTLE_MS);
+	delay_us(SETTLE_MS * 1000);
 }
 
 static void unknown_call(void)
