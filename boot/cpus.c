@@ -41,9 +41,11 @@ static void *find_root(void)
 			continue;
 		if (acpi_root_is_sound(roots[i]))
 			return roots[i];
-		say("warning: the ACPI root pointer at 0x%lx has a wrong checksum and is not used",
+		say("warning: the ACPI root pointer at 0x%lx has a wrong signature, length or checksum and "
+		    "is not used",
 		    (uint64_t)roots[i]);
 	}
+	say("warning: the firmware has no ACPI tables that can be used");
 	return NULL;
 }
 
@@ -66,12 +68,16 @@ static uint32_t read_madt(struct boot_info *info, const void *root)
 	const void *madt = acpi_find_table(root, "APIC");
 
 	if (madt == NULL) {
-		say("warning: ACPI has no sound MADT");
+		say("warning: ACPI has no MADT with a right length and checksum");
 		return 0;
 	}
 
-	uint32_t count = madt_read(madt, info);
+	uint32_t count = madt_read(madt, info), flaw = madt_flaw(madt);
 
+	if (flaw > 0)
+		say("warning: the MADT's entry at byte %u has an impossible length; it and what follows are "
+		    "not read",
+		    flaw);
 	if (cpu_list_put_first(info, own_apic_id()))
 		return count;
 	say("warning: the MADT does not list the boot CPU, APIC id %u, and is not used", own_apic_id());

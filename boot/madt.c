@@ -236,6 +236,15 @@ static uint32_t read_entry(const struct madt_entry *entry, struct boot_info *inf
 	return 0;
 }
 
+/* Whether a whole entry stands at `offset`. */
+static bool is_entry(const uint8_t *bytes, uint32_t offset, uint32_t size)
+{
+	const struct madt_entry *entry = (const struct madt_entry *)(bytes + offset);
+
+	return offset + sizeof(*entry) <= size && entry->size >= sizeof(*entry) &&
+	       entry->size <= size - offset;
+}
+
 uint32_t madt_read(const void *madt, struct boot_info *info)
 {
 	const uint8_t *bytes = madt;
@@ -248,13 +257,22 @@ uint32_t madt_read(const void *madt, struct boot_info *info)
 	}
 	info->ioapic = 0;
 	info->cpu_count = 0;
-	for (uint32_t offset = MADT_FIRST; offset + sizeof(struct madt_entry) <= size;) {
+	for (uint32_t offset = MADT_FIRST; is_entry(bytes, offset, size);) {
 		const struct madt_entry *entry = (const struct madt_entry *)(bytes + offset);
 
-		if (entry->size < sizeof(*entry) || entry->size > size - offset)
-			break;
 		surplus += read_entry(entry, info);
 		offset += entry->size;
 	}
 	return info->cpu_count + surplus;
+}
+
+uint32_t madt_flaw(const void *madt)
+{
+	const uint8_t *bytes = madt;
+	uint32_t size = ((const struct acpi_header *)madt)->size;
+	uint32_t offset = MADT_FIRST;
+
+	while (is_entry(bytes, offset, size))
+		offset += ((const struct madt_entry *)(bytes + offset))->size;
+	return offset < size ? offset : 0;
 }

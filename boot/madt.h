@@ -20,6 +20,9 @@ const void *acpi_find_table(const void *root, const char *signature);
  */
 uint32_t madt_read(const void *madt, struct boot_info *info);
 
+/* The offset of the first entry whose length cannot be, where madt_read() stops; 0: all are well formed. */
+uint32_t madt_flaw(const void *madt);
+
 /* Adds a CPU unless it is listed already. False when cpu[] is full. */
 bool cpu_list_add(struct boot_info *info, uint32_t apic_id, uint32_t firmware_id);
 

@@ -144,6 +144,10 @@ static void look_at_memory(struct boot_info *info)
 		fail("update the firmware", "the firmware does not tell its memory map: %s",
 		     status_name(status));
 	say("%lu MiB of memory are free", to_kib(memory_table_total(info, BOOT_MEM_FREE)) / 1024);
+	if (info->memory_left_out > 0)
+		say("warning: the firmware's memory map is in too many pieces: %lu KiB in the smallest ones "
+		    "are not used",
+		    to_kib(info->memory_left_out));
 }
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)

@@ -78,9 +78,43 @@ static void join(struct boot_info *info, uint32_t index)
 	drop(info, index + 1);
 }
 
+/*
+ * What is missed least: a range that nobody may use needs no entry, for what the table does not name is the
+ * firmware's; after those, the smallest free one. -1: all must be kept.
+ */
+static int find_least(const struct boot_info *info)
+{
+	int least = -1;
+
+	for (uint32_t i = 0; i < info->memory_count; i++) {
+		const struct boot_memory *entry = &info->memory[i];
+
+		if (entry->kind == BOOT_MEM_RESERVED)
+			return (int)i;
+		if (entry->kind == BOOT_MEM_FREE && (least < 0 || entry->size < info->memory[least].size))
+			least = (int)i;
+	}
+	return least;
+}
+
+/* Room for all that one claim can add: its own entry, and the tail of the one it splits. */
+static void make_room(struct boot_info *info)
+{
+	while (info->memory_count + 2 > BOOT_MAX_MEMORY) {
+		int least = find_least(info);
+
+		if (least < 0)
+			return;
+		if (info->memory[least].kind == BOOT_MEM_FREE)
+			info->memory_left_out += info->memory[least].size;
+		drop(info, (uint32_t)least);
+	}
+}
+
 void memory_table_clear(struct boot_info *info)
 {
 	info->memory_count = 0;
+	info->memory_left_out = 0;
 }
 
 bool memory_table_claim(struct boot_info *info, uint64_t start, uint64_t size, enum boot_memory_kind kind,
@@ -91,6 +125,7 @@ bool memory_table_claim(struct boot_info *info, uint64_t start, uint64_t size, e
 
 	if (size == 0)
 		return true;
+	make_room(info);
 	if (!cut(info, start, start + size, &index) || !insert(info, index, entry))
 		return false;
 	join(info, index);

@@ -9,7 +9,11 @@
 
 void memory_table_clear(struct boot_info *info);
 
-/* Gives [start, start + size) to `kind`, cutting what stood there. False when the table has no room. */
+/*
+ * Gives [start, start + size) to `kind`, cutting what stood there. A table that is full gives up entries it
+ * can do without: reserved ones, then the smallest free ones, whose bytes are counted in
+ * info->memory_left_out. False when there is none of those.
+ */
 bool memory_table_claim(struct boot_info *info, uint64_t start, uint64_t size, enum boot_memory_kind kind,
 			bool cacheable) __attribute__((warn_unused_result));
 

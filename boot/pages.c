@@ -59,24 +59,6 @@ void *pages_take(uint64_t size, uint64_t highest, enum boot_memory_kind kind, co
 	return start;
 }
 
-/* The firmware aligns to 4 KiB only: takes enough to align, and gives back what is over at both ends. */
-void *pages_take_large(uint64_t size, enum boot_memory_kind kind, const char *purpose)
-{
-	uint64_t whole = ALIGN_UP(size, LARGE_PAGE_SIZE);
-	uint64_t taken =
-		(uint64_t)allocate(AllocateMaxAddress, whole + LARGE_PAGE_SIZE, BELOW_4_GIB, purpose);
-	uint64_t start = ALIGN_UP(taken, LARGE_PAGE_SIZE);
-	uint64_t head = start - taken;
-	uint64_t tail = LARGE_PAGE_SIZE - head;
-
-	if (head > 0)
-		firmware->BootServices->FreePages(taken, head / PAGE_SIZE);
-	if (tail > 0)
-		firmware->BootServices->FreePages(start + whole, tail / PAGE_SIZE);
-	pages_keep((void *)start, size, kind);
-	return (void *)start;
-}
-
 /* UEFI 2.10, table 7.10: what may be done with each type of memory after ExitBootServices(). */
 static enum boot_memory_kind kind_of(uint32_t type)
 {
@@ -105,6 +87,61 @@ static const EFI_MEMORY_DESCRIPTOR *descriptor_at(UINTN offset)
 	return (const EFI_MEMORY_DESCRIPTOR *)((const uint8_t *)map + offset);
 }
 
+static void reserve_map_buffer(void)
+{
+	UINTN key, step;
+	UINT32 version;
+	UINTN size = 0;
+
+	firmware->BootServices->GetMemoryMap(&size, NULL, &key, &step, &version);
+	map_room = size + MAP_SLACK;
+	map = pages_take_scratch(map_room, "the memory map");
+}
+
+/* The firmware's map as it is now, in map[]. */
+static EFI_STATUS read_map(UINTN *key, UINTN *step, UINTN *size)
+{
+	UINT32 version;
+
+	if (map == NULL)
+		reserve_map_buffer();
+	*size = map_room;
+	return firmware->BootServices->GetMemoryMap(size, map, key, step, &version);
+}
+
+/* The highest aligned place for `size` bytes in a piece of free memory; 0 when there is none. */
+static uint64_t aligned_place(const EFI_MEMORY_DESCRIPTOR *entry, uint64_t size, uint64_t highest)
+{
+	uint64_t end = entry->PhysicalStart + entry->NumberOfPages * PAGE_SIZE, start;
+
+	end = MIN(end, highest + 1);
+	if (entry->Type != EfiConventionalMemory || end < size)
+		return 0;
+	start = ALIGN_DOWN(end - size, LARGE_PAGE_SIZE);
+	return start >= entry->PhysicalStart ? start : 0;
+}
+
+/*
+ * The firmware aligns to 4 KiB only, so the place is chosen from its map: what is taken besides would be
+ * missed where memory is full of holes.
+ */
+void *pages_take_large(uint64_t size, enum boot_memory_kind kind, const char *purpose)
+{
+	UINTN key, step, map_size;
+	uint64_t place = 0;
+
+	if (EFI_ERROR(read_map(&key, &step, &map_size)))
+		fail("update the firmware", "the firmware does not tell its memory map");
+	for (UINTN offset = 0; offset + step <= map_size; offset += step)
+		place = MAX(place, aligned_place(descriptor_at(offset), size, BELOW_4_GIB));
+	if (place == 0)
+		fail(ADVICE_MEMORY, "no memory for %s: %lu KiB at a multiple of 2 MiB below 4 GiB", purpose,
+		     to_kib(size));
+	allocate(AllocateAddress, size, place, purpose);
+	pages_keep((void *)place, size, kind);
+	return (void *)place;
+}
+
 /* Free memory first: where a broken map overlaps itself, the more careful word wins. */
 static bool claim_map(struct boot_info *info, UINTN map_size, UINTN step, bool free)
 {
@@ -131,34 +168,19 @@ static bool claim_kept(struct boot_info *info)
 	return memory_table_claim(info, 0, PAGE_SIZE, BOOT_MEM_RESERVED, true);
 }
 
-static void reserve_map_buffer(void)
-{
-	UINTN key, step;
-	UINT32 version;
-	UINTN size = 0;
-
-	firmware->BootServices->GetMemoryMap(&size, NULL, &key, &step, &version);
-	map_room = size + MAP_SLACK;
-	map = pages_take_scratch(map_room, "the memory map");
-}
-
 EFI_STATUS pages_describe(struct boot_info *info, UINTN *key)
 {
 	UINTN step, size;
-	UINT32 version;
-	EFI_STATUS status;
+	EFI_STATUS status = read_map(key, &step, &size);
 
-	if (map == NULL)
-		reserve_map_buffer();
-	size = map_room;
-	status = firmware->BootServices->GetMemoryMap(&size, map, key, &step, &version);
 	if (EFI_ERROR(status))
 		return status;
 
 	memory_table_clear(info);
 	if (!claim_map(info, size, step, true) || !claim_map(info, size, step, false) || !claim_kept(info))
 		fail(ADVICE_FIRMWARE,
-		     "the memory map of the firmware has %lu entries, more than %u pieces of memory",
+		     "the memory map of the firmware has %lu entries, more than %u pieces of memory "
+		     "that must be kept",
 		     size / step, BOOT_MAX_MEMORY);
 	return EFI_SUCCESS;
 }

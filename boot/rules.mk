@@ -12,6 +12,9 @@ LOADER_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-builtin-printf -fpic -fsh
 	-isystem $(EFI_INCLUDE)/x86_64 -MMD -MP
 LOADER_LDFLAGS := -nostdlib -shared -Bsymbolic -znocombreloc --no-undefined --build-id=none -T $(EFI_LIB)/elf_x86_64_efi.lds
 
+EFI_OBJCOPY := objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' -j .reloc \
+	--target efi-app-x86_64
+
 $(BUILD)/boot/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(LOADER_CFLAGS) -c $< -o $@
@@ -20,7 +23,6 @@ $(BUILD)/boot/loader.so: $(LOADER_OBJ)
 	$(LD) $(LOADER_LDFLAGS) -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(LOADER_OBJ) -L$(EFI_LIB) -lgnuefi
 
 $(BUILD)/boot/BOOTX64.EFI: $(BUILD)/boot/loader.so
-	objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' -j .reloc \
-		--target efi-app-x86_64 $< $@
+	$(EFI_OBJCOPY) $< $@
 
 -include $(LOADER_OBJ:.o=.d)

@@ -102,6 +102,7 @@ fuzz_run = mkdir -p $(BUILD)/fuzz/corpus/$(1) && $(BUILD)/fuzz/fuzz_$(1) -max_to
 	-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$(1) $(wildcard tests/fuzz/corpus_$(1))
 
 include tests/hostile/rules.mk
+include tests/firmware/rules.mk
 
 .PHONY: unit fuzz fuzz-smoke
 unit: $(UNIT_PROGRAMS) ## run the unit tests on the host (one: TEST=config)

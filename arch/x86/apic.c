@@ -58,7 +58,8 @@ enum apic_register {
 #define COMMAND_PENDING (1u << 12)
 #define COMMAND_ASSERT	(1u << 14)
 #define COMMAND_OTHERS	(3u << 18) /* all CPUs but this one */
-#define COMMAND_WAIT	1000000u   /* reads until a stuck APIC is given up */
+#define COMMAND_SELF	(1u << 18)
+#define COMMAND_WAIT	1000000u /* reads until a stuck APIC is given up */
 
 static enum { MODE_NONE, MODE_XAPIC, MODE_X2APIC } mode;
 static volatile uint32_t *registers;
@@ -194,6 +195,15 @@ void apic_send_init(uint32_t target)
 void apic_send_startup(uint32_t target, uint8_t page)
 {
 	send(target, COMMAND_ASSERT | COMMAND_STARTUP | page);
+}
+
+/* The shorthand leaves the target's half of the register alone: a handler may interrupt send(). */
+void apic_send_self(uint8_t vector)
+{
+	if (mode == MODE_X2APIC)
+		wrmsr(MSR_X2APIC_FIRST + APIC_COMMAND, COMMAND_ASSERT | COMMAND_SELF | vector);
+	else if (mode != MODE_NONE)
+		apic_write(APIC_COMMAND, COMMAND_ASSERT | COMMAND_SELF | vector);
 }
 
 void apic_send_nmi_to_others(void)

@@ -20,6 +20,7 @@ int apic_in_service(void); /* the highest vector being served, or -1 */
 void apic_send(uint32_t apic_id, uint8_t vector);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint8_t page);
+void apic_send_self(uint8_t vector);
 void apic_send_nmi_to_others(void); /* panic: stop them */
 
 /*

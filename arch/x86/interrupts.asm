@@ -63,7 +63,24 @@ exception_common:
 	push r14
 	push r15
 	mov rdi, rsp
-	call exception_handler		; does not return: an exception is a bug
+	call exception_handler		; returns from a machine check that was contained; any other exception is a bug
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop r11
+	pop r10
+	pop r9
+	pop r8
+	pop rbp
+	pop rdi
+	pop rsi
+	pop rdx
+	pop rcx
+	pop rbx
+	pop rax
+	add rsp, 16			; vector and error code
+	iretq
 
 ; #DB. The hypervisor sets neither TF nor breakpoints, so a single-step trap is not its own: under Bochs 2.7's SVM the trap that
 ; a guest's TF asks for comes after the #VMEXIT that stood in for the instruction. It is dropped (the back end injects the

@@ -87,7 +87,7 @@ void host_nmi(void)
 	if (machine_stopping())
 		cpu_halt();
 	if (percpu_mapped)
-		atomic_store(&this_cpu->nmi_pending, 1);
+		machine_nmi_note();
 }
 
 /* The interrupt itself is the message: what is to be done stands in the vCPU's requests. */

@@ -7,6 +7,7 @@
 
 #include "arch/x86/entry.h"
 #include "arch/x86/machine.h"
+#include "arch/x86/machine_events.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
@@ -21,13 +22,6 @@
 #define BOOT_STACK_LIMIT (64 * KIB) /* of the loader's stack, at most this much is searched for frames */
 
 #define OUR_MISTAKE "This is a mistake in Bulkhead"
-
-/* Machine-check banks (SDM 4 table 2-2). */
-#define MSR_MC_STATUS(bank)  (0x401u + 4 * (bank))
-#define MSR_MC_ADDRESS(bank) (0x402u + 4 * (bank))
-#define MCG_CAP_BANKS	     0xFFu
-#define MC_STATUS_VALID	     (1ull << 63)
-#define MC_STATUS_ADDRESS    (1ull << 58)
 
 /* Page-fault error code (SDM 3A figure 4-12). */
 #define FAULT_PRESENT  (1u << 0)
@@ -184,20 +178,6 @@ static void report_registers(const struct exception_frame *f)
 		  f->error);
 }
 
-/* The banks that hold an error (SDM 3B 16.3). */
-static void report_machine_check(void)
-{
-	uint64_t banks = rdmsr(MSR_MCG_CAP) & MCG_CAP_BANKS;
-
-	for (uint32_t bank = 0; bank < banks; bank++) {
-		uint64_t status = rdmsr(MSR_MC_STATUS(bank));
-
-		if (status & MC_STATUS_VALID)
-			log_error("  bank %u: status %016lx, address %016lx", bank, status,
-				  status & MC_STATUS_ADDRESS ? rdmsr(MSR_MC_ADDRESS(bank)) : 0);
-	}
-}
-
 static void report_control_registers(void)
 {
 	log_error("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx", read_cr0(), read_cr2(), read_cr3(), read_cr4());
@@ -234,6 +214,8 @@ void exception_handler(const struct exception_frame *frame)
 {
 	char message[MESSAGE_SIZE];
 
+	if (frame->vector == VECTOR_MC && percpu_mapped && machine_check_note())
+		return;
 	machine_abandon_firmware();
 	describe_cause(frame, message, sizeof(message));
 	if (!begin_report(message))
@@ -243,7 +225,7 @@ void exception_handler(const struct exception_frame *frame)
 	report_registers(frame);
 	report_control_registers();
 	if (frame->vector == VECTOR_MC) {
-		report_machine_check();
+		machine_check_tell();
 		end_report("The machine's hardware has failed");
 	}
 	end_report(OUR_MISTAKE);

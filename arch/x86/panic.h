@@ -5,5 +5,5 @@
 
 #include "arch/x86/interrupts.h"
 
-/* Called by the stubs of interrupts.asm. */
-NORETURN void exception_handler(const struct exception_frame *frame);
+/* Called by the stubs of interrupts.asm. Returns only from a machine check that the machine survives. */
+void exception_handler(const struct exception_frame *frame);

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/machine_events.h"
 #include "hv/core/vcpu.h"
 #include "hv/mem/layout.h"
 
@@ -31,8 +32,10 @@ struct percpu {
 	uint32_t apic_id;
 	hpa_t area; /* HPA of this area's first page */
 	hpa_t cr3;
-	_Atomic uint32_t nmi_pending; /* the NMI handler saw one */
-	bool virt_enabled;	      /* virt->cpu_enable() was called, cpu_disable() was not */
+	_Atomic uint32_t nmi_count; /* NMIs from outside */
+	uint32_t nmis_told;	    /* of those, how many machine_events_report() has seen */
+	struct machine_check machine_check;
+	bool virt_enabled; /* virt->cpu_enable() was called, cpu_disable() was not */
 	struct gdt gdt ALIGNED(16);
 	struct tss tss ALIGNED(16);
 };

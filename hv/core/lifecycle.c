@@ -10,6 +10,7 @@
 #include "arch/x86/clock.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/machine.h"
+#include "arch/x86/machine_events.h"
 #include "hv/call/call.h"
 #include "hv/console/console.h"
 #include "hv/core/exit.h"
@@ -383,6 +384,8 @@ static void serve(struct vcpu *vcpu, uint32_t requests)
 	}
 	if (requests & REQUEST_INIT)
 		reset_private_state(vcpu);
+	if (unlikely(requests & REQUEST_MACHINE))
+		machine_events_report();
 }
 
 /* In long work of the hypervisor itself: timers and console only, everything else stays pending. */
@@ -570,9 +573,13 @@ void cpu_main(void)
 {
 	struct vcpu *vcpu = this_vcpu;
 
-	if (this_cpu->index != 0 && !cpus[this_cpu->index].vcpu)
-		for (;;)
+	machine_events_enable();
+	if (this_cpu->index != 0 && !cpus[this_cpu->index].vcpu) {
+		for (;;) {
 			cpu_wait_for_interrupt();
+			machine_events_report();
+		}
+	}
 	adopt_vcpu(vcpu);
 	if (this_cpu->index == 0)
 		vcpu_set_timer(vcpu, TIMER_CONSOLE, rdtsc());

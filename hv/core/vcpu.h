@@ -67,6 +67,7 @@ struct exit_statistics {
 #define REQUEST_START	  (1u << 3) /* state went to VCPU_STARTING */
 #define REQUEST_INIT	  (1u << 4) /* full: INIT received */
 #define REQUEST_NMI	  (1u << 5) /* full: virtual NMI received */
+#define REQUEST_MACHINE	  (1u << 7) /* the machine has something to tell (arch/x86/machine_events.h) */
 #define REQUEST_CONSOLE	  (1u << 6) /* para: fetch console input into the ring; CPU 0: console work */
 
 enum vcpu_state {

@@ -14,7 +14,7 @@
 #include <bulkhead/config.h>
 
 #define BOOT_INFO_MAGIC	  0x444145484B4C5542ull /* "BULKHEAD", first letter in the lowest byte */
-#define BOOT_INFO_VERSION 1
+#define BOOT_INFO_VERSION 2
 
 #define BOOT_MAX_MEMORY 256
 
@@ -81,6 +81,8 @@ struct boot_info {
 
 	uint32_t memory_count;
 	uint32_t screen_row; /* first text row (16 pixels each) below what loader and firmware have drawn */
+	uint64_t memory_left_out; /* bytes of free memory in pieces so many and small that memory[] has no
+				     room */
 	struct boot_memory memory[BOOT_MAX_MEMORY];
 
 	struct boot_module module[CONFIG_MAX_PARTITIONS];

@@ -52,10 +52,10 @@ class CleanSerial(fdpexpect.fdspawn):
         return text
 
 
-def build_image(config, directory, files=None, hypervisor=None):
+def build_image(config, directory, files=None, hypervisor=None, loader=None):
     """A disk image with `config` (None: none) and the built guests.
 
-    `files` maps paths on the volume to host files (None leaves one out); `hypervisor` is a file, or "none".
+    `files` maps paths on the volume to host files (None leaves one out); `hypervisor` is a file, or "none"; so is `loader`.
     """
     names = {"\\guests\\full.elf": "guests/full.elf", "\\guests\\para.elf": "guests/para.elf",
              "\\guests\\hello-para.elf": "guests/hello-para.elf",
@@ -68,7 +68,7 @@ def build_image(config, directory, files=None, hypervisor=None):
         with open(config_path, "w", encoding="utf-8", newline="") as out:
             out.write(config)
     image = os.path.join(directory, "disk.img")
-    command = [MKIMAGE, "--loader", os.path.join(BUILD, "boot/BOOTX64.EFI"), "--hypervisor",
+    command = [MKIMAGE, "--loader", loader or os.path.join(BUILD, "boot/BOOTX64.EFI"), "--hypervisor",
                hypervisor or os.path.join(BUILD, "bulkhead.elf"), "--config", config_path, "--out", image]
     for path, host in contents.items():
         if host is not None:
@@ -84,12 +84,12 @@ class System:
     """Boots at once; use as a context manager, or close() it."""
 
     def __init__(self, platform, config, cpus=2, memory=512, model=None, files=None, icount=False, extra=(),
-                 hypervisor=None):
+                 hypervisor=None, loader=None):
         self.platform = platform
         self.directory = tempfile.mkdtemp(prefix="bulkhead-test-")
         self.process = None
         self.bochs = None
-        image = build_image(config, self.directory, files, hypervisor)
+        image = build_image(config, self.directory, files, hypervisor, loader)
         if platform == "bochs":
             self.bochs = emulator.Bochs(image, cpus, memory, model=model or emulator.BOCHS_MODEL)
             self.process = self.bochs.process

@@ -190,9 +190,14 @@ static void test_strange_entries(void **state)
 	ENTRY(0, 0);
 	ENTRY(0, 8, 2, 5, 1, 0, 0, 0);
 	assert_int_equal(madt_read(arena + MADT_OFFSET, &info), 1);
+	assert_int_equal(madt_flaw(arena + MADT_OFFSET), 44 + 5 + 4 + 8);
+	start(2);
+	ENTRY(0, 8, 2, 5, 1, 0, 0, 0);
+	assert_int_equal(madt_flaw(arena + MADT_OFFSET), 0);
 	start(2);
 	ENTRY(0, 200, 2, 5, 1, 0, 0, 0);
 	assert_int_equal(madt_read(arena + MADT_OFFSET, &info), 0);
+	assert_int_equal(madt_flaw(arena + MADT_OFFSET), 44);
 }
 
 int main(void)

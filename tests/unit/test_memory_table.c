@@ -64,16 +64,53 @@ static void test_caching_keeps_neighbours_apart(void **state)
 	assert_int_equal(info.memory_count, 2);
 }
 
+/* Runtime services must stay: nothing can be given up for one more. */
 static void test_full_table_is_told(void **state)
 {
 	(void)state;
 	memory_table_clear(&info);
 	for (uint32_t i = 0; i < BOOT_MAX_MEMORY; i++)
-		claim(2 * i, 1, BOOT_MEM_FREE);
+		claim(2 * i, 1, BOOT_MEM_RUNTIME);
 	assert_false(memory_table_claim(&info, 2 * BOOT_MAX_MEMORY * PAGE, PAGE, BOOT_MEM_FREE, true));
 	assert_int_equal(info.memory_count, BOOT_MAX_MEMORY);
-	claim(0, 2, BOOT_MEM_FREE);
+	claim(0, 2, BOOT_MEM_RUNTIME);
 	assert_int_equal(info.memory_count, BOOT_MAX_MEMORY - 1);
+}
+
+/* The largest pieces of free memory stay, and every page is either named or counted as left out. */
+static void test_crowded_table_gives_up_the_smallest(void **state)
+{
+	const uint32_t pieces = 3 * BOOT_MAX_MEMORY;
+	uint64_t total = 0;
+
+	(void)state;
+	memory_table_clear(&info);
+	for (uint32_t i = 0; i < pieces; i++) {
+		uint32_t size = 1 + i * 7 % pieces;
+
+		claim(i * (pieces + 1), size, BOOT_MEM_FREE);
+		total += size;
+	}
+	assert_true(info.memory_count >= BOOT_MAX_MEMORY - 2);
+	for (uint32_t i = 0; i < info.memory_count; i++)
+		assert_true(info.memory[i].size >= (pieces - BOOT_MAX_MEMORY - 1) * PAGE);
+	assert_int_equal(memory_table_total(&info, BOOT_MEM_FREE) + info.memory_left_out, total * PAGE);
+}
+
+static void test_crowded_table_gives_up_reserved_ranges_first(void **state)
+{
+	(void)state;
+	memory_table_clear(&info);
+	claim(0, 10 * BOOT_MAX_MEMORY, BOOT_MEM_FREE);
+	for (uint32_t i = 0; i < BOOT_MAX_MEMORY; i++)
+		claim(4 * i + 1, 1, BOOT_MEM_RESERVED);
+	claim(1, 1, BOOT_MEM_IMAGE);
+	for (uint32_t i = 0; i < info.memory_count; i++)
+		assert_true(info.memory[i].kind != BOOT_MEM_FREE ||
+			    info.memory[i].start % (4 * PAGE) != PAGE);
+	assert_int_equal(memory_table_total(&info, BOOT_MEM_IMAGE), PAGE);
+	assert_true(memory_table_total(&info, BOOT_MEM_FREE) + info.memory_left_out <=
+		    9 * BOOT_MAX_MEMORY * PAGE);
 }
 
 static void expect_same(const uint8_t *kinds)
@@ -121,6 +158,8 @@ int main(void)
 		cmocka_unit_test(test_split_and_join),
 		cmocka_unit_test(test_caching_keeps_neighbours_apart),
 		cmocka_unit_test(test_full_table_is_told),
+		cmocka_unit_test(test_crowded_table_gives_up_the_smallest),
+		cmocka_unit_test(test_crowded_table_gives_up_reserved_ranges_first),
 		cmocka_unit_test(test_random_claims),
 	};
 

@@ -25,14 +25,16 @@ static enum exit_action on_nmi(struct vcpu *vcpu, uint64_t *next)
 	return EXIT_AGAIN;
 }
 
+/* The exception itself is gone with the exit (APM 2 15.12.15). */
 static enum exit_action on_machine_check(struct vcpu *vcpu, uint64_t *next)
 {
-	uint64_t status = rdmsr(MSR_MCG_STATUS);
-
 	(void)next;
-	wrmsr(MSR_MCG_STATUS, 0); /* the next one would shut the machine down otherwise (APM 2 9.3.1.2) */
-	return exit_fault(vcpu, "machine check while the guest ran, MCG_STATUS 0x%llx",
-			  (unsigned long long)status);
+	svm_restore_host(vcpu);
+	__asm__ volatile("int %0"
+			 :
+			 : "i"(VECTOR_MC)
+			 : "memory"); /* the exit has taken it: to the host's handler */
+	return EXIT_AGAIN;
 }
 
 /*
