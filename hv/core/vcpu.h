@@ -108,7 +108,7 @@ struct vcpu_shared {
 enum timer_kind {
 	TIMER_DEADLINE, /* para: VENDOR_DEADLINE */
 	TIMER_LAPIC,	/* full: local APIC timer */
-	TIMER_PIT,	/* full, vCPU 0: 8254 channel 0 */
+	TIMER_PIT,	/* full, vCPU 0: 8254 channel 0, and what else of the PC keeps time */
 	TIMER_CONSOLE,	/* CPU 0: console tick */
 	TIMERS
 };

@@ -8,11 +8,7 @@
 #include "arch/x86/registers.h"
 #include "hv/console/console.h"
 #include "hv/device/devices.h"
-#include "hv/lib/string.h"
 #include "hv/mem/pool.h"
-
-#define IRQ_PIT	   0
-#define IRQ_SERIAL 4
 
 /* Ticks that passed while this CPU was kept from serving its timer are made up for, but no more than these.
  */
@@ -44,16 +40,30 @@ static void update_pic(struct partition *partition)
 	vcpu_request(&partition->vcpu[0], REQUEST_INTERRUPT);
 }
 
-static void set_line(struct partition *partition, unsigned line, bool high)
+/* What the I/O APIC has to say. A level is said once until its end of interrupt, so there is an end. */
+static NOINLINE void send_messages(struct partition *partition)
 {
+	struct ioapic_message message;
+
+	while (ioapic_take_message(&partition->devices->ioapic, &message))
+		lapic_message(partition, message.command, message.destination, message.level);
+}
+
+void full_set_line(struct partition *partition, unsigned line, bool high)
+{
+	struct ioapic *ioapic = &partition->devices->ioapic;
+
 	pic_set_line(&partition->devices->pic, line, high);
 	update_pic(partition);
+	ioapic_set_line(ioapic, line == PC_IRQ_TIMER ? PC_PIN_TIMER : line, high);
+	if (ioapic->due)
+		send_messages(partition);
 }
 
 static NOINLINE void change_serial_line(struct partition *partition, bool high)
 {
 	partition->devices->serial_line = high;
-	set_line(partition, IRQ_SERIAL, high);
+	full_set_line(partition, PC_IRQ_COM1, high);
 }
 
 static inline __attribute__((always_inline)) void update_serial_line(struct partition *partition)
@@ -64,13 +74,13 @@ static inline __attribute__((always_inline)) void update_serial_line(struct part
 		change_serial_line(partition, high);
 }
 
-/* Arms the timer of channel 0, which is vCPU 0's; from another vCPU that has to be left to it. */
-static void arm_pit(struct vcpu *vcpu)
+/* Arms the timer of the PC's devices, which is vCPU 0's; from another vCPU that has to be left to it. */
+void full_arm_timer(struct vcpu *vcpu)
 {
 	struct full_devices *devices = vcpu->partition->devices;
 
 	if (vcpu->shared->index == 0) {
-		vcpu_set_timer(vcpu, TIMER_PIT, devices->pit.edge);
+		vcpu_set_timer(vcpu, TIMER_PIT, MIN(devices->pit.edge, devices->board_edge));
 		return;
 	}
 	atomic_fetch_or(&boot_lapic(vcpu->partition)->attention, ATTENTION_PIT);
@@ -79,11 +89,11 @@ static void arm_pit(struct vcpu *vcpu)
 
 static void raise_tick(struct partition *partition)
 {
-	set_line(partition, IRQ_PIT, false);
-	set_line(partition, IRQ_PIT, true);
+	full_set_line(partition, PC_IRQ_TIMER, false);
+	full_set_line(partition, PC_IRQ_TIMER, true);
 }
 
-static void run_pit(struct vcpu *vcpu)
+static void run_timers(struct vcpu *vcpu)
 {
 	struct full_devices *devices = vcpu->partition->devices;
 	const uint64_t edges = pit_take_edges(&devices->pit, device_now());
@@ -93,7 +103,9 @@ static void run_pit(struct vcpu *vcpu)
 			(uint32_t)MIN(devices->ticks_owed + edges - 1, (uint64_t)TICKS_OWED_MAX);
 		raise_tick(vcpu->partition);
 	}
-	arm_pit(vcpu);
+	if (devices->board_edge <= device_now())
+		board_settle(vcpu->partition);
+	full_arm_timer(vcpu);
 }
 
 /* An owed tick follows as soon as the one before has been taken. */
@@ -101,7 +113,7 @@ static void repay_tick(struct partition *partition)
 {
 	struct full_devices *devices = partition->devices;
 
-	if (!devices->ticks_owed || pic_is_requested(&devices->pic, IRQ_PIT))
+	if (!devices->ticks_owed || pic_is_requested(&devices->pic, PC_IRQ_TIMER))
 		return;
 	devices->ticks_owed--;
 	raise_tick(partition);
@@ -128,8 +140,8 @@ static inline __attribute__((always_inline)) void receive(struct partition *part
 }
 
 /*
- * Ports: each device answers bytes; a wider access is one for each port it covers, as on the ISA bus, but for
- * the rows that take it whole.
+ * Ports: most devices answer bytes; a wider access is one for each port it covers, as on the ISA bus. Those
+ * of board.c that take it whole are asked when no row has the port.
  */
 
 static uint8_t uart_in(struct vcpu *vcpu, uint16_t port)
@@ -181,45 +193,41 @@ static enum chipset_order pit_out(struct vcpu *vcpu, uint16_t port, uint32_t val
 	if (devices->pit.edge == edge)
 		return CHIPSET_NOTHING;
 	devices->ticks_owed = 0;
-	set_line(vcpu->partition, IRQ_PIT, pit_output(&devices->pit, 0, now));
-	arm_pit(vcpu);
+	full_set_line(vcpu->partition, PC_IRQ_TIMER, pit_output(&devices->pit, 0, now));
+	full_arm_timer(vcpu);
 	return CHIPSET_NOTHING;
 }
 
 static uint8_t chipset_in(struct vcpu *vcpu, uint16_t port)
 {
-	const uint64_t uptime = tsc_to_us(device_now() - boot_tsc) / 1000000;
-
-	return chipset_read(&vcpu->partition->devices->chipset, port, boot_wall_s + uptime);
+	return chipset_read(&vcpu->partition->devices->chipset, port);
 }
 
 static enum chipset_order chipset_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
 {
-	return chipset_write(&vcpu->partition->devices->chipset, port, value);
+	return chipset_write(&vcpu->partition->devices->chipset, port, (uint8_t)value);
 }
 
 struct port_row {
 	uint16_t first, count;
-	bool wide; /* takes 2 or 4 bytes whole */
 	uint8_t (*in)(struct vcpu *vcpu, uint16_t port);
 	enum chipset_order (*out)(struct vcpu *vcpu, uint16_t port, uint32_t value);
 };
 
 /* The hottest first: the rows are searched in order. */
 static const struct port_row port_rows[] = {
-	{0x3F8, UART_REGISTERS, false, uart_in, uart_out},
-	{0x20, 2, false, pic_in, pic_out},
-	{0xA0, 2, false, pic_in, pic_out},
-	{0x40, 4, false, pit_in, pit_out},
-	{0x61, 1, false, pit_in, pit_out},
-	{PORT_RTC_INDEX, 2, false, chipset_in, chipset_out},
-	{PORT_DIAGNOSTICS, 1, false, chipset_in, chipset_out},
-	{PORT_KEYBOARD_DATA, 1, false, chipset_in, chipset_out},
-	{PORT_KEYBOARD_COMMAND, 1, false, chipset_in, chipset_out},
-	{PORT_FAST_RESET, 1, false, chipset_in, chipset_out},
-	{0x4D0, 2, false, pic_in, pic_out},
-	{PORT_RESET_CONTROL, 1, false, chipset_in, chipset_out},
-	{PORT_ACPI_CONTROL, 1, true, chipset_in, chipset_out},
+	{PC_PORT_COM1, UART_REGISTERS, uart_in, uart_out},
+	{0x20, 2, pic_in, pic_out},
+	{0xA0, 2, pic_in, pic_out},
+	{0x40, 4, pit_in, pit_out},
+	{0x61, 1, pit_in, pit_out},
+	{PC_PORT_RTC, 2, rtc_in, rtc_out},
+	{PORT_DIAGNOSTICS, 1, chipset_in, chipset_out},
+	{PC_PORT_KEYBOARD, 1, keyboard_in, keyboard_out},
+	{PC_PORT_KEYBOARD + 4, 1, keyboard_in, keyboard_out},
+	{PORT_FAST_RESET, 1, chipset_in, chipset_out},
+	{0x4D0, 2, pic_in, pic_out},
+	{PC_PORT_RESET, 1, chipset_in, chipset_out},
 };
 
 static const struct port_row *find_port(uint16_t port)
@@ -251,14 +259,27 @@ static NOINLINE bool out_bytes(struct vcpu *vcpu, uint16_t port, unsigned size, 
 	return true;
 }
 
+/* No row's: whole, for a device that may take it so. */
+static NOINLINE bool out_whole(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
+{
+	enum chipset_order order = CHIPSET_NOTHING;
+	bool taken;
+
+	spin_lock(&vcpu->partition->device_lock);
+	taken = board_port_out(vcpu, port, size, value, &order);
+	spin_unlock(&vcpu->partition->device_lock);
+	obey(vcpu, order);
+	return taken;
+}
+
 bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
 {
 	const struct port_row *row = find_port(port);
 	enum chipset_order order;
 
-	if (!row)
-		return false;
-	if (unlikely(size != 1) && !row->wide)
+	if (unlikely(!row))
+		return out_whole(vcpu, port, size, value);
+	if (unlikely(size != 1))
 		return out_bytes(vcpu, port, size, value);
 	spin_lock(&vcpu->partition->device_lock);
 	order = row->out(vcpu, port, value);
@@ -282,8 +303,6 @@ static NOINLINE uint32_t in_bytes(struct vcpu *vcpu, const struct port_row *row,
 {
 	uint32_t value = read_row(vcpu, row, port);
 
-	if (row->wide)
-		return value;
 	for (unsigned i = 1; i < MIN(size, 4u); i++) {
 		row = find_port((uint16_t)(port + i));
 		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): size is 2 or 4 */
@@ -292,12 +311,22 @@ static NOINLINE uint32_t in_bytes(struct vcpu *vcpu, const struct port_row *row,
 	return value;
 }
 
+static NOINLINE bool in_whole(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value)
+{
+	bool taken;
+
+	spin_lock(&vcpu->partition->device_lock);
+	taken = board_port_in(vcpu, port, size, value);
+	spin_unlock(&vcpu->partition->device_lock);
+	return taken;
+}
+
 bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value)
 {
 	const struct port_row *row = find_port(port);
 
-	if (!row)
-		return false;
+	if (unlikely(!row))
+		return in_whole(vcpu, port, size, value);
 	*value = likely(size == 1) ? read_row(vcpu, row, port) : in_bytes(vcpu, row, port, size);
 	return true;
 }
@@ -306,14 +335,60 @@ bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *val
  * Memory
  */
 
+/* The 8259s' output may reach vCPU 0 through the I/O APIC, too. */
+static void update_pic_wiring(struct partition *partition)
+{
+	struct lapic *lapic = boot_lapic(partition);
+
+	if (!ioapic_passes_pic(&partition->devices->ioapic)) {
+		atomic_fetch_and(&lapic->attention, ~ATTENTION_THROUGH);
+		return;
+	}
+	atomic_fetch_or(&lapic->attention, ATTENTION_THROUGH);
+	vcpu_request(&partition->vcpu[0], REQUEST_INTERRUPT);
+}
+
+static NOINLINE uint64_t ioapic_in(struct vcpu *vcpu, unsigned offset)
+{
+	uint32_t value;
+
+	spin_lock(&vcpu->partition->device_lock);
+	value = ioapic_read(&vcpu->partition->devices->ioapic, offset - offset % 4);
+	spin_unlock(&vcpu->partition->device_lock);
+	return value >> 8 * (offset % 4);
+}
+
+static NOINLINE void ioapic_out(struct vcpu *vcpu, unsigned offset, uint32_t value)
+{
+	spin_lock(&vcpu->partition->device_lock);
+	ioapic_write(&vcpu->partition->devices->ioapic, offset, value);
+	send_messages(vcpu->partition);
+	update_pic_wiring(vcpu->partition);
+	spin_unlock(&vcpu->partition->device_lock);
+}
+
+void full_end_of_interrupt(struct vcpu *vcpu, uint8_t vector)
+{
+	spin_lock(&vcpu->partition->device_lock);
+	ioapic_end_of_interrupt(&vcpu->partition->devices->ioapic, vector);
+	send_messages(vcpu->partition);
+	spin_unlock(&vcpu->partition->device_lock);
+}
+
 uint64_t full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size)
 {
+	if (unlikely(address.value < APIC_DEFAULT_BASE))
+		return ioapic_in(vcpu, address.value % PAGE_SIZE);
 	return lapic_mmio_read(vcpu, address.value % PAGE_SIZE, size);
 }
 
 void full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value)
 {
-	lapic_mmio_write(vcpu, address.value % PAGE_SIZE, size, (uint32_t)value);
+	if (unlikely(address.value < APIC_DEFAULT_BASE))
+		ioapic_out(vcpu, address.value % PAGE_SIZE,
+			   (uint32_t)(size < 4 ? value & ((1u << 8 * size) - 1) : value));
+	else
+		lapic_mmio_write(vcpu, address.value % PAGE_SIZE, size, (uint32_t)value);
 }
 
 /*
@@ -377,7 +452,9 @@ static int acknowledge_pic(struct vcpu *vcpu)
 
 static bool takes_from_pic(const struct lapic *lapic)
 {
-	return (lapic_load(&lapic->attention) & ATTENTION_PIC) && lapic->wired;
+	const uint32_t attention = lapic_load(&lapic->attention);
+
+	return (attention & ATTENTION_PIC) && (lapic->wired || (attention & ATTENTION_THROUGH));
 }
 
 /* Somebody has left something for this vCPU. */
@@ -390,7 +467,7 @@ static __attribute__((noinline)) int attend(struct vcpu *vcpu)
 		lapic_fetch_posted(vcpu);
 	if (atomic_fetch_and(&lapic->attention, ~ATTENTION_PIT) & ATTENTION_PIT) {
 		spin_lock(&vcpu->partition->device_lock);
-		arm_pit(vcpu);
+		full_arm_timer(vcpu);
 		spin_unlock(&vcpu->partition->device_lock);
 	}
 	if (takes_from_pic(lapic))
@@ -423,7 +500,7 @@ void full_timer(struct vcpu *vcpu, enum timer_kind kind)
 		return;
 	}
 	spin_lock(&vcpu->partition->device_lock);
-	run_pit(vcpu);
+	run_timers(vcpu);
 	spin_unlock(&vcpu->partition->device_lock);
 }
 
@@ -453,13 +530,17 @@ enum status full_devices_create(struct partition *partition)
 void full_devices_reset(struct partition *partition)
 {
 	struct full_devices *devices = partition->devices;
+	bool idle;
 
 	uart_reset(&devices->uart);
 	pic_reset(&devices->pic);
 	pit_reset(&devices->pit, tsc_khz);
-	memset(&devices->chipset, 0, sizeof(devices->chipset));
+	ioapic_reset(&devices->ioapic);
+	board_reset(partition, devices->pit.tsc_hz);
 	/* The timer's output idles high, so that programming it is no edge. */
-	pic_set_line(&devices->pic, IRQ_PIT, pit_output(&devices->pit, 0, device_now()));
+	idle = pit_output(&devices->pit, 0, device_now());
+	pic_set_line(&devices->pic, PC_IRQ_TIMER, idle);
+	ioapic_set_line(&devices->ioapic, PC_PIN_TIMER, idle);
 	devices->serial_line = false;
 	devices->ticks_owed = 0;
 	if (boot_lapic(partition))

@@ -7,6 +7,7 @@
 
 #include "arch/x86/registers.h"
 #include "hv/core/partition.h"
+#include "hv/device/pc.h"
 
 /* Builds the devices of a full partition in their power-on state; called again at each reset. From the pool
  * at creation. */
@@ -25,8 +26,11 @@ bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t val
  * bytes. */
 static inline bool full_is_mmio(gpa_t address)
 {
-	return ALIGN_DOWN(address.value, PAGE_SIZE) == APIC_DEFAULT_BASE; /* one device so far */
+	const uint64_t both = APIC_DEFAULT_BASE ^ PC_IOAPIC_ADDRESS; /* one bit tells them apart */
+
+	return ALIGN_DOWN(address.value & ~both, PAGE_SIZE) == (APIC_DEFAULT_BASE & ~both);
 }
+_Static_assert(APIC_DEFAULT_BASE == (PC_IOAPIC_ADDRESS | 1ull << 21), "one bit");
 uint64_t full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size);
 void full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value);
 

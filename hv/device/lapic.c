@@ -3,7 +3,7 @@
  * with one row in a table that memory and MSR accesses share (11.4.1, 11.12.1).
  */
 #include "arch/x86/registers.h"
-#include "hv/device/lapic.h"
+#include "hv/device/devices.h"
 
 #define VERSION		  0x00050014u /* version 14h, six entries in the local vector table */
 #define XAPIC_ID_SHIFT	  24
@@ -136,14 +136,25 @@ int lapic_acknowledge(struct lapic *lapic)
 	return vector;
 }
 
+/* The end of a level-triggered interrupt is told to the I/O APIC (11.8.5). */
+static NOINLINE void tell_end(struct vcpu *vcpu, unsigned vector)
+{
+	if (lapic_load(&vcpu->lapic->level[vector / 32]) >> vector % 32 & 1)
+		full_end_of_interrupt(vcpu, (uint8_t)vector);
+}
+
 void lapic_end_of_interrupt(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
+	unsigned vector;
 
 	if (!lapic->service.used)
 		return;
-	vector_set_remove(&lapic->service, vector_set_highest(&lapic->service));
+	vector = vector_set_highest(&lapic->service);
+	vector_set_remove(&lapic->service, vector);
 	update_priority(vcpu);
+	if (unlikely(lapic_load(&lapic->any_level)))
+		tell_end(vcpu, vector);
 }
 
 void lapic_set_task_priority(struct vcpu *vcpu, uint32_t value)
@@ -291,13 +302,18 @@ static uint32_t read_word(struct vcpu *vcpu, unsigned index)
 	case REG_COUNT_INITIAL: return lapic->initial_count;
 	case REG_COUNT_CURRENT: return lapic_timer_count(vcpu);
 	case REG_DIVIDE: return lapic->divide;
-	default: return 0; /* trigger mode: all edges; arbitration: none */
+	default: return 0; /* arbitration: none */
 	}
 }
 
 static uint32_t read_service(struct vcpu *vcpu, unsigned index)
 {
 	return vcpu->lapic->service.word[index - REG_SERVICE];
+}
+
+static uint32_t read_trigger(struct vcpu *vcpu, unsigned index)
+{
+	return lapic_load(&vcpu->lapic->level[index - REG_TRIGGER]);
 }
 
 static uint32_t read_request(struct vcpu *vcpu, unsigned index)
@@ -333,7 +349,7 @@ static const struct register_row registers[REGISTER_COUNT] = {
 	[REG_FORMAT] = {read_word, write_format, MASK_ALL, XAPIC_ONLY},
 	[REG_SPURIOUS] = {read_word, write_spurious, MASK_SPURIOUS, BOTH_MODES},
 	EIGHT(REG_SERVICE, read_service),
-	EIGHT(REG_TRIGGER, read_word),
+	EIGHT(REG_TRIGGER, read_trigger),
 	EIGHT(REG_REQUEST, read_request),
 	[REG_ERROR] = {read_word, write_error, 0, BOTH_MODES},
 	[REG_COMMAND] = {read_word, write_command, MASK_COMMAND, BOTH_MODES},
@@ -438,6 +454,9 @@ static void reset_registers(struct vcpu *vcpu)
 	struct lapic *lapic = vcpu->lapic;
 
 	lapic->request = lapic->service = (struct vector_set){0};
+	for (unsigned i = 0; i < LAPIC_WORDS; i++)
+		lapic_store(&lapic->level[i], 0);
+	lapic_store(&lapic->any_level, 0);
 	lapic->task_priority = 0;
 	lapic->error_status = lapic->error_new = 0;
 	lapic->command = 0;

@@ -24,6 +24,7 @@ enum lapic_lvt { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, 
 #define DELIVERY_INIT	 0x500u
 #define DELIVERY_START	 0x600u
 #define DELIVERY_EXTINT	 0x700u
+#define DELIVERY_LOGICAL (1u << 11)
 #define LVT_MASKED	 (1u << 16)
 #define SPURIOUS_ENABLED (1u << 8)
 
@@ -40,9 +41,10 @@ struct vector_set {
 };
 
 /* Bits 0 to 7 of lapic.attention: that word of vcpu_shared.interrupts[] is not 0. And for vCPU 0: */
-#define ATTENTION_POSTED 0xFFu
-#define ATTENTION_PIC	 (1u << 8) /* the PIC's output is up */
-#define ATTENTION_PIT	 (1u << 9) /* another vCPU has programmed the PIT: arm its timer */
+#define ATTENTION_POSTED  0xFFu
+#define ATTENTION_PIC	  (1u << 8)  /* the PIC's output is up */
+#define ATTENTION_PIT	  (1u << 9)  /* another vCPU has programmed a timer of the PC: arm it */
+#define ATTENTION_THROUGH (1u << 10) /* the PIC's output reaches this CPU through the I/O APIC */
 
 struct lapic {
 	struct vector_set request, service;
@@ -59,12 +61,14 @@ struct lapic {
 	uint64_t timer_due;    /* TSC of the next interrupt, TIMER_NEVER */
 	uint64_t tsc_deadline; /* 0: none */
 
-	_Atomic uint32_t mode;	     /* enum lapic_mode */
-	_Atomic uint32_t logical_id; /* LDR; xAPIC: bits 31:24 */
-	_Atomic uint32_t format;     /* DFR */
-	_Atomic uint32_t spurious;   /* SVR */
-	_Atomic uint32_t priority;   /* PPR */
-	_Atomic uint32_t attention;  /* what others have left: ATTENTION_* */
+	_Atomic uint32_t mode;		     /* enum lapic_mode */
+	_Atomic uint32_t logical_id;	     /* LDR; xAPIC: bits 31:24 */
+	_Atomic uint32_t format;	     /* DFR */
+	_Atomic uint32_t spurious;	     /* SVR */
+	_Atomic uint32_t priority;	     /* PPR */
+	_Atomic uint32_t attention;	     /* what others have left: ATTENTION_* */
+	_Atomic uint32_t any_level;	     /* a bit of `level` has been set since the reset */
+	_Atomic uint32_t level[LAPIC_WORDS]; /* TMR: vectors whose end the I/O APIC waits for */
 };
 
 static inline uint32_t lapic_load(const _Atomic uint32_t *value)
@@ -129,6 +133,9 @@ void lapic_error(struct vcpu *vcpu, uint32_t error);
 
 /* lapic_command.c. Sends what an ICR value says; bits 63:32 hold the whole destination. */
 void lapic_command(struct vcpu *vcpu, uint64_t command);
+/* Sends what a device of the partition has to say, with a destination as in xAPIC mode. Any vCPU's CPU, or
+ * none's. */
+void lapic_message(struct partition *partition, uint32_t command, uint8_t destination, bool level);
 
 /* lapic_timer.c. */
 void lapic_timer_fire(struct vcpu *vcpu); /* the host timer came, perhaps early */

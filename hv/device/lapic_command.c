@@ -6,7 +6,6 @@
 #include "hv/core/partition.h"
 #include "hv/device/devices.h"
 
-#define COMMAND_LOGICAL	     (1u << 11)
 #define COMMAND_ASSERT	     (1u << 14)
 #define COMMAND_SHORTHAND    (3u << 18)
 #define SHORTHAND_NONE	     (0u << 18)
@@ -20,12 +19,12 @@
 #define X2APIC_CLUSTER_SHIFT 16
 #define X2APIC_MEMBERS	     0xFFFFu
 
-static void post(struct vcpu *vcpu, uint32_t target, unsigned vector)
+static void post(struct partition *partition, uint32_t target, unsigned vector)
 {
-	struct vcpu_shared *shared = &vcpu->partition->vcpu[target];
+	struct vcpu_shared *shared = &partition->vcpu[target];
 
 	atomic_fetch_or(&shared->interrupts[vector / 32], 1u << vector % 32);
-	atomic_fetch_or(&vcpu->partition->devices->lapic[target]->attention, 1u << vector / 32);
+	atomic_fetch_or(&partition->devices->lapic[target]->attention, 1u << vector / 32);
 	vcpu_request(shared, REQUEST_INTERRUPT);
 }
 
@@ -37,7 +36,7 @@ static void deliver(struct vcpu *vcpu, uint32_t target, uint32_t command)
 		if (target == vcpu->shared->index)
 			lapic_accept(vcpu, command & DELIVERY_VECTOR);
 		else
-			post(vcpu, target, command & DELIVERY_VECTOR);
+			post(vcpu->partition, target, command & DELIVERY_VECTOR);
 		break;
 	case DELIVERY_NMI: vcpu_send_nmi(vcpu->partition, target); break;
 	case DELIVERY_INIT: vcpu_send_init(vcpu->partition, target); break;
@@ -84,7 +83,7 @@ static bool addressed(struct vcpu *vcpu, uint32_t target, uint32_t command, uint
 	case SHORTHAND_ALL: return true;
 	default: return target != vcpu->shared->index;
 	}
-	if (command & COMMAND_LOGICAL)
+	if (command & DELIVERY_LOGICAL)
 		return logically_addressed(lapic, destination);
 	return target == destination || is_broadcast(vcpu, destination);
 }
@@ -139,4 +138,79 @@ void lapic_command(struct vcpu *vcpu, uint64_t value)
 		lapic_accept(vcpu, vector);
 	else
 		send(vcpu, command, (uint32_t)(value >> 32));
+}
+
+/*
+ * Messages of devices
+ */
+
+static bool named(const struct partition *partition, uint32_t target, uint32_t command, uint8_t destination)
+{
+	const struct lapic *lapic = partition->devices->lapic[target];
+
+	if (!lapic || lapic_load(&lapic->mode) == LAPIC_OFF)
+		return false;
+	if (command & DELIVERY_LOGICAL)
+		return logically_addressed(lapic, destination);
+	return target == destination || destination == BROADCAST_XAPIC;
+}
+
+/* The one it names that has the least priority; those switched off by software take none. */
+static uint32_t choose_lowest(const struct partition *partition, uint32_t command, uint8_t destination)
+{
+	uint32_t chosen = UINT32_MAX, least = UINT32_MAX;
+
+	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
+		const struct lapic *lapic = partition->devices->lapic[i];
+
+		if (!named(partition, i, command, destination) ||
+		    !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) ||
+		    lapic_load(&lapic->priority) >= least)
+			continue;
+		least = lapic_load(&lapic->priority);
+		chosen = i;
+	}
+	return chosen;
+}
+
+/* Before the interrupt itself, so that its end finds the bit. */
+static void note_trigger(struct lapic *lapic, unsigned vector, bool level)
+{
+	const uint32_t bit = 1u << vector % 32;
+
+	if (level) {
+		atomic_fetch_or(&lapic->level[vector / 32], bit);
+		lapic_store(&lapic->any_level, 1);
+	} else if (lapic_load(&lapic->any_level)) {
+		atomic_fetch_and(&lapic->level[vector / 32], ~bit);
+	}
+}
+
+static void hand_over(struct partition *partition, uint32_t target, uint32_t command, bool level)
+{
+	const unsigned vector = command & DELIVERY_VECTOR;
+
+	switch (command & DELIVERY_MODE) {
+	case DELIVERY_FIXED:
+	case DELIVERY_LOWEST:
+		note_trigger(partition->devices->lapic[target], vector, level);
+		post(partition, target, vector);
+		break;
+	case DELIVERY_NMI: vcpu_send_nmi(partition, target); break;
+	default: break; /* SMI and INIT: nobody on the board sends them; ExtINT: see full.c */
+	}
+}
+
+void lapic_message(struct partition *partition, uint32_t command, uint8_t destination, bool level)
+{
+	if ((command & DELIVERY_MODE) == DELIVERY_LOWEST) {
+		const uint32_t chosen = choose_lowest(partition, command, destination);
+
+		if (chosen != UINT32_MAX)
+			hand_over(partition, chosen, command, level);
+		return;
+	}
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		if (named(partition, i, command, destination))
+			hand_over(partition, i, command, level);
 }

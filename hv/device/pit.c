@@ -4,6 +4,7 @@
  * ICH9 data sheet 13.7.1.
  */
 #include "hv/device/pit.h"
+#include "hv/lib/scale.h"
 #include "hv/lib/string.h"
 
 #define PORT_CONTROL 0x43u
@@ -40,19 +41,11 @@ enum { TERMINAL_COUNT, ONE_SHOT, RATE, SQUARE, STROBE, GATED_STROBE };
 #define MODE_PERIODIC_BIT 2u /* modes 2 and 3, also under their second numbers 6 and 7 */
 #define MODE_ALIAS_BIT	  4u
 
-/* Whole seconds and the rest apart, so that no product overflows. */
-static uint64_t scale(uint64_t value, uint64_t from_hz, uint64_t to_hz, bool up)
-{
-	const uint64_t rest = value % from_hz * to_hz;
-
-	return value / from_hz * to_hz + (rest + (up ? from_hz - 1 : 0)) / from_hz;
-}
-
 static uint64_t elapsed_ticks(const struct pit *pit, const struct pit_channel *channel, uint64_t now)
 {
 	if (!channel->running || now <= channel->start)
 		return channel->ticks_before;
-	return channel->ticks_before + scale(now - channel->start, pit->tsc_hz, PIT_HZ, false);
+	return channel->ticks_before + scale_ticks(now - channel->start, pit->tsc_hz, PIT_HZ, false);
 }
 
 static bool is_periodic(const struct pit_channel *channel)
@@ -137,7 +130,8 @@ static void find_edge(struct pit *pit, uint64_t now)
 
 	pit->edge = rise;
 	if (rise != PIT_NEVER)
-		pit->edge = channel->start + scale(rise - channel->ticks_before, PIT_HZ, pit->tsc_hz, true);
+		pit->edge =
+			channel->start + scale_ticks(rise - channel->ticks_before, PIT_HZ, pit->tsc_hz, true);
 }
 
 uint64_t pit_take_edges(struct pit *pit, uint64_t now)
@@ -303,7 +297,7 @@ static void set_gate(struct pit *pit, struct pit_channel *channel, bool gate, ui
 
 static uint8_t read_system(const struct pit *pit, uint64_t now)
 {
-	const uint64_t ticks = scale(now, pit->tsc_hz, PIT_HZ, false);
+	const uint64_t ticks = scale_ticks(now, pit->tsc_hz, PIT_HZ, false);
 
 	return (uint8_t)((pit->channel[2].gate ? SYSTEM_GATE : 0) | (pit->speaker ? SYSTEM_SPEAKER : 0) |
 			 (ticks / REFRESH_TICKS & 1 ? SYSTEM_REFRESH : 0) |

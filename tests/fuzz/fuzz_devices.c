@@ -19,7 +19,8 @@ struct step {
 	uint32_t value;
 } __attribute__((packed));
 
-static const uint16_t port_bases[] = {0x3F8, 0x20, 0xA0, 0x40, 0x60, 0x70, 0x4D0, 0xCF8, 0x604, 0x92, 0x80};
+static const uint16_t port_bases[] = {0x3F8, 0x20,  0xA0,  0x40, 0x60, 0x70,
+				      0x4D0, 0xCF8, 0x600, 0x92, 0x80, 0x608};
 
 static uint16_t port_of(const struct step *step)
 {
@@ -28,7 +29,8 @@ static uint16_t port_of(const struct step *step)
 
 static void act(struct vcpu *vcpu, const struct step *step)
 {
-	const gpa_t address = gpa(APIC_DEFAULT_BASE + step->place % PAGE_SIZE);
+	const gpa_t address =
+		gpa((step->place & 0x8000 ? PC_IOAPIC_ADDRESS : APIC_DEFAULT_BASE) + step->place % PAGE_SIZE);
 	const unsigned size = 1u << step->size % 3;
 	uint64_t wide;
 	uint32_t value;

@@ -191,9 +191,9 @@ const struct attack memory_attacks[] = {
 	{"write-at", write_there, 0, 8},
 	{"execute-at", execute_there, 0, 0},
 	{"tables-at", tables_there, 0, 0},
-	/* Devices of the machine below, its firmware, its local APIC (a full partition has one of its own,
+	/* Devices of the machine below, its firmware, its APICs (a full partition has some of its own,
 	   that is no code). */
-	{"write-io-apic", write_there, 0xFEC00000, 4},
+	{"write-beside-io-apic", write_there, 0xFEC01000, 4},
 	{"read-hpet", read_there, 0xFED00000, 8},
 	{"write-tpm", write_there, 0xFED40000, 4},
 	{"read-pci-configuration", read_there, 0xE0000000, 4},

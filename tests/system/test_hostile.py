@@ -112,7 +112,7 @@ MEMORY = {
     "copy-beyond": outside("writes to", MEMORY_END),
     "tables-beyond": tables(MEMORY_END),
     "directory-beyond": tables(MEMORY_END),
-    "write-io-apic": outside("writes to", 0xFEC00000),
+    "write-beside-io-apic": outside("writes to", 0xFEC01000),
     "read-hpet": outside("reads from", 0xFED00000),
     "write-tpm": outside("writes to", 0xFED40000),
     "read-pci-configuration": outside("reads from", 0xE0000000),

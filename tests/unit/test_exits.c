@@ -251,8 +251,8 @@ static void out_of_bounds(void **state)
 	assert_int_equal(exit_memory(vcpu, gpa(PC_MEMORY_SIZE), true, false, &length), EXIT_LEAVE);
 	assert_non_null(strstr(pc.fault, "writes to guest-physical 0x40000"));
 	assert_non_null(strstr(pc.fault, "RIP 0x8000"));
-	assert_int_equal(exit_memory(vcpu, gpa(0xFEC00000), false, false, &length), EXIT_LEAVE);
-	assert_non_null(strstr(pc.fault, "reads from guest-physical 0xfec00000"));
+	assert_int_equal(exit_memory(vcpu, gpa(0xFEC01000), false, false, &length), EXIT_LEAVE);
+	assert_non_null(strstr(pc.fault, "reads from guest-physical 0xfec01000"));
 	assert_int_equal(exit_memory(vcpu, gpa(APIC_DEFAULT_BASE), false, true, &length), EXIT_LEAVE);
 	assert_non_null(strstr(pc.fault, "executes at"));
 	pc.memory[CODE] = 0xDB; /* FPU store */

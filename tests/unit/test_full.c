@@ -177,8 +177,8 @@ static void wide_accesses(void **state)
 	assert_int_equal(value, 0x5AB06000);
 	assert_true(full_port_in(&pc.vcpu[0], COM1 + 7, 4, &value)); /* nobody behind it */
 	assert_int_equal(value, 0xFFFFFF5A);
-	assert_false(full_port_in(&pc.vcpu[0], 0xCF8, 4, &value));
-	assert_false(full_port_out(&pc.vcpu[0], 0xCFC, 4, 0));
+	assert_false(full_port_in(&pc.vcpu[0], 0x2F8, 4, &value));
+	assert_false(full_port_out(&pc.vcpu[0], 0x2F8, 4, 0));
 }
 
 static void clock_reads(void **state)
@@ -221,9 +221,204 @@ static void resets_and_power_off(void **state)
 	}
 	assert_true(full_port_out(&pc.vcpu[0], 0x604, 2, 0x2000));
 	assert_int_equal(pc.order, ORDER_OFF);
-	assert_int_equal(pc_in(0x64), 0x14);
 	assert_int_equal(pc_in(0x92), 0x02);
 	pc_out(0x80, 0x55);
+}
+
+/*
+ * The I/O APIC and its interrupts
+ */
+
+#define VECTOR_SERIAL 0x44u
+#define VECTOR_SCI    0x59u
+#define LEVEL	      0x8000u
+
+static void route(unsigned pin, uint32_t low, uint8_t destination)
+{
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS), 4, 0x11 + 2 * pin);
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS + 0x10), 4, (uint32_t)destination << 24);
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS), 4, 0x10 + 2 * pin);
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS + 0x10), 4, low);
+}
+
+static uint32_t routed(unsigned pin)
+{
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS), 1, 0x10 + 2 * pin);
+	return (uint32_t)full_mmio_read(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS + 0x10), 4);
+}
+
+/* As a system with I/O APIC has it: all local APICs on, the PIC masked. */
+static void use_ioapic(void)
+{
+	for (unsigned cpu = 0; cpu < 2; cpu++) {
+		full_mmio_write(&pc.vcpu[cpu], gpa(APIC_DEFAULT_BASE + 0xF0), 4, 0x1FF);
+		full_mmio_write(&pc.vcpu[cpu], gpa(LINT0), 4, LVT_MASKED);
+		full_mmio_write(&pc.vcpu[cpu], gpa(APIC_DEFAULT_BASE + 0xD0), 4, 1u << (24 + cpu));
+	}
+}
+
+static void end_of_interrupt(unsigned cpu)
+{
+	full_mmio_write(&pc.vcpu[cpu], gpa(APIC_DEFAULT_BASE + 0xB0), 4, 0);
+}
+
+static void serial_through_the_ioapic(void **state)
+{
+	(void)state;
+	use_ioapic();
+	route(4, VECTOR_SERIAL, 1);
+	pc_out(COM1 + 4, 0x08);
+	pc_out(COM1 + 1, 0x01);
+	type("x");
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+	assert_true(atomic_load(&pc.shared[1].requests) & REQUEST_INTERRUPT);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[1]), VECTOR_SERIAL);
+	assert_int_equal(full_take_interrupt(&pc.vcpu[1]), VECTOR_SERIAL);
+	end_of_interrupt(1);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[1]), -1);
+	pc_in(COM1);
+	route(4, DELIVERY_LOWEST | DELIVERY_LOGICAL | VECTOR_SERIAL, 0x03);
+	full_mmio_write(&pc.vcpu[0], gpa(APIC_DEFAULT_BASE + 0x80), 4, 0x20); /* vCPU 0 is busier */
+	type("y");
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[1]), VECTOR_SERIAL);
+	pc_in(COM1);
+	route(4, DELIVERY_NMI, 0xFF);
+	type("z");
+	assert_int_equal(pc.nmis, 3);
+}
+
+/* The timer's line is on pin 2; an interrupt's edge on pin 0 would be the PIC's. */
+static void timer_through_the_ioapic(void **state)
+{
+	const uint64_t start = pc.now;
+	unsigned ticks = 0;
+
+	(void)state;
+	use_ioapic();
+	route(0, 0x33, 0);
+	route(2, 0x30, 0);
+	pc_out(0x43, 0x34);
+	pc_out(0x40, 11932 & 0xFF);
+	pc_out(0x40, 11932 >> 8);
+	for (unsigned ms = 1; ms <= 1000; ms++) {
+		pc_run_until(start + ms * (uint64_t)PC_TSC_KHZ);
+		if (full_peek_interrupt(&pc.vcpu[0]) < 0)
+			continue;
+		assert_int_equal(full_take_interrupt(&pc.vcpu[0]), 0x30);
+		end_of_interrupt(0);
+		ticks++;
+	}
+	assert_in_range(ticks, 99, 100);
+}
+
+/* The SCI by the ACPI timer: a level, repeated until its cause is gone. */
+static void sci(void **state)
+{
+	(void)state;
+	use_ioapic();
+	route(9, LEVEL | VECTOR_SCI, 0);
+	assert_true(full_port_out(&pc.vcpu[1], 0x602, 2, 1));
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1); /* arms the timer */
+	assert_int_not_equal(pc.vcpu[0].timer[TIMER_PIT], TIMER_NEVER);
+	pc_run_until(pc.vcpu[0].timer[TIMER_PIT]);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), VECTOR_SCI);
+		assert_int_equal(full_take_interrupt(&pc.vcpu[0]), VECTOR_SCI);
+		assert_int_equal(full_mmio_read(&pc.vcpu[0], gpa(APIC_DEFAULT_BASE + 0x1A0), 4), 1u << 25);
+		assert_true(routed(9) & 0x4000);
+		if (i == 2)
+			assert_true(full_port_out(&pc.vcpu[0], 0x600, 2, 1));
+		end_of_interrupt(0);
+	}
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+	assert_false(routed(9) & 0x4000);
+	/* The same vector for an edge: the trigger mode goes with the interrupt. */
+	route(4, VECTOR_SCI, 0);
+	pc_out(COM1 + 4, 0x08);
+	pc_out(COM1 + 1, 0x02);
+	assert_int_equal(full_take_interrupt(&pc.vcpu[0]), full_peek_interrupt(&pc.vcpu[0]));
+	assert_int_equal(full_mmio_read(&pc.vcpu[0], gpa(APIC_DEFAULT_BASE + 0x1A0), 4), 0);
+	end_of_interrupt(0);
+}
+
+/* The virtual wire through the I/O APIC: pin 0 in ExtINT mode. */
+static void pic_through_the_ioapic(void **state)
+{
+	(void)state;
+	use_ioapic();
+	program_pic(0xEF);
+	pc_out(COM1 + 4, 0x08);
+	pc_out(COM1 + 1, 0x02);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+	atomic_store(&pc.shared[0].requests, 0);
+	route(0, DELIVERY_EXTINT, 0);
+	assert_true(atomic_load(&pc.shared[0].requests) & REQUEST_INTERRUPT);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), 0x24);
+	assert_int_equal(full_take_interrupt(&pc.vcpu[0]), 0x24);
+	pc_out(0x20, 0x20);
+	route(0, DELIVERY_EXTINT | LVT_MASKED, 0);
+	pc_out(COM1 + 1, 0x00);
+	pc_out(COM1 + 1, 0x02);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+}
+
+static void clock_interrupt(void **state)
+{
+	const uint64_t second = PC_TSC_KHZ * 1000ull;
+	unsigned updates = 0;
+
+	(void)state;
+	use_ioapic();
+	route(8, 0x38, 0);
+	pc_out(0x70, 0x0B);
+	pc_out(0x71, 0x12);
+	for (unsigned i = 1; i <= 100; i++) {
+		pc_run_until(i * second / 10);
+		if (full_peek_interrupt(&pc.vcpu[0]) < 0)
+			continue;
+		assert_int_equal(full_take_interrupt(&pc.vcpu[0]), 0x38);
+		pc_out(0x70, 0x0C);
+		assert_int_equal(pc_in(0x71) & 0x90, 0x90);
+		end_of_interrupt(0);
+		updates++;
+	}
+	assert_in_range(updates, 9, 10);
+}
+
+static void narrow_ioapic_accesses(void **state)
+{
+	(void)state;
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS), 8, 0xABCDEF0012345601);
+	assert_int_equal(full_mmio_read(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS), 1), 1);
+	assert_int_equal(full_mmio_read(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS + 0x10), 4), 0x00170020);
+	assert_int_equal(full_mmio_read(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS + 0x12), 2) & 0xFFFF, 0x0017);
+	assert_true(full_is_mmio(gpa(PC_IOAPIC_ADDRESS + 0xFFF)));
+	assert_true(full_is_mmio(gpa(APIC_DEFAULT_BASE)));
+	assert_false(full_is_mmio(gpa(PC_IOAPIC_ADDRESS + PAGE_SIZE)));
+	assert_false(full_is_mmio(gpa(PC_IOAPIC_ADDRESS - 1)));
+}
+
+/* PCI and ACPI ports, and the reset register in the middle of the former. */
+static void whole_ports(void **state)
+{
+	uint32_t value;
+
+	(void)state;
+	assert_true(full_port_out(&pc.vcpu[0], 0xCF8, 4, 0x80000000));
+	assert_true(full_port_in(&pc.vcpu[0], 0xCFC, 2, &value));
+	assert_int_equal(value & 0xFFFF, 0x4842);
+	pc_out(0xCF9, 0x02);
+	assert_int_equal(pc_in(0xCF9), 0x02);
+	assert_true(full_port_in(&pc.vcpu[0], 0xCF8, 4, &value));
+	assert_int_equal(value, 0x80000000);
+	assert_true(full_port_in(&pc.vcpu[0], 0x604, 2, &value));
+	assert_int_equal(value & 1, 1);
+	pc.now = PC_TSC_KHZ * 1000ull * 10;
+	assert_true(full_port_in(&pc.vcpu[0], 0x608, 4, &value));
+	assert_int_equal(value, 35795450);
+	assert_false(full_port_in(&pc.vcpu[0], 0x60C, 4, &value));
+	assert_false(full_port_in(&pc.vcpu[0], 0x5FF, 1, &value));
 }
 
 static void reset_forgets(void **state)
@@ -238,6 +433,7 @@ static void reset_forgets(void **state)
 	full_vcpu_reset(&pc.vcpu[0]);
 	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
 	assert_int_equal(pc_in(COM1 + 7), 0);
+	assert_int_equal(routed(4), LVT_MASKED);
 }
 
 int main(void)
@@ -254,6 +450,13 @@ int main(void)
 					   TEST(wide_accesses),
 					   TEST(clock_reads),
 					   TEST(resets_and_power_off),
+					   TEST(serial_through_the_ioapic),
+					   TEST(timer_through_the_ioapic),
+					   TEST(sci),
+					   TEST(pic_through_the_ioapic),
+					   TEST(clock_interrupt),
+					   TEST(narrow_ioapic_accesses),
+					   TEST(whole_ports),
 					   TEST(reset_forgets)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
