@@ -69,12 +69,29 @@ static void skip_section(struct parser *parser)
 	parser->any_header_flawed = true;
 }
 
-static void report_missing_keys(struct parser *parser, const char *where)
+/* The line that gives the key `name` of the current section; 0: none. */
+static uint32_t line_of(const struct parser *parser, const char *name)
 {
 	for (size_t i = 0; parser->keys[i].name != NULL; i++)
-		if (parser->keys[i].required && parser->slot->seen_line[i] == 0)
+		if (span_equals(span_of(name), parser->keys[i].name))
+			return parser->slot->seen_line[i];
+	return 0;
+}
+
+static void report_missing_keys(struct parser *parser, const char *where)
+{
+	for (size_t i = 0; parser->keys[i].name != NULL; i++) {
+		const struct key *key = &parser->keys[i];
+
+		if (!key->required || parser->slot->seen_line[i] != 0)
+			continue;
+		if (key->instead == NULL)
 			config_mistake(parser, where, "partition '%s' lacks the key '%s'",
-				       parser->partition->name, parser->keys[i].name);
+				       parser->partition->name, key->name);
+		else if (line_of(parser, key->instead) == 0)
+			config_mistake(parser, where, "partition '%s' lacks the key '%s' or '%s'",
+				       parser->partition->name, key->name, key->instead);
+	}
 }
 
 static void enter_hypervisor(struct parser *parser, struct span name, struct span argument)
@@ -343,6 +360,18 @@ static uint32_t note_key(struct parser *parser, size_t index)
 	return *seen_line;
 }
 
+/* Keys that exclude each other are reported once, at the later one. */
+static void report_company(struct parser *parser, const struct key *key, struct span name)
+{
+	uint32_t other_line = key->instead != NULL ? line_of(parser, key->instead) : 0;
+
+	if (other_line != 0 && other_line < parser->line_number)
+		config_mistake(parser, name.start, "'%s' cannot stand beside '%s' of line %u", key->name,
+			       key->instead, other_line);
+	if (!parser->learning && key->needs != NULL && line_of(parser, key->needs) == 0)
+		config_mistake(parser, name.start, "'%s' needs the key '%s'", key->name, key->needs);
+}
+
 static void read_value(struct parser *parser, const struct key *key, struct span name, struct span value)
 {
 	size_t index = (size_t)(key - parser->keys);
@@ -356,6 +385,7 @@ static void read_value(struct parser *parser, const struct key *key, struct span
 	if (key->full_only && parser->partition->mode == MODE_PARA)
 		config_mistake(parser, name.start, "'%s' is for mode = full; this partition is para",
 			       key->name);
+	report_company(parser, key, name);
 
 	parser->key_index = index;
 	parser->key_is_read = true;

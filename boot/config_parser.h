@@ -31,6 +31,8 @@ struct key {
 	const struct word *words; /* read_word(): the choices, ended by a NULL text */
 	uint64_t low, high;	  /* read_number(), read_memory(): the allowed range */
 	bool required;
+	const char *instead; /* the key that may stand in this one's place, never beside it; NULL: none */
+	const char *needs;   /* the key without which this one means nothing; NULL: none */
 	bool full_only;
 };
 

@@ -7,6 +7,20 @@
 
 #define WORD_MAX 24 /* longer words are never compared by distance */
 
+static size_t word_length(const char *word)
+{
+	size_t length = 0;
+
+	while (word[length] != '\0')
+		length++;
+	return length;
+}
+
+struct span span_of(const char *text)
+{
+	return (struct span){text, word_length(text)};
+}
+
 struct span span_from(struct span span, size_t offset)
 {
 	return (struct span){span.start + offset, span.size - offset};
@@ -134,15 +148,6 @@ size_t text_characters(struct span span)
 	for (size_t i = 0; i < span.size; i++)
 		count += !is_continuation(span.start[i]);
 	return count;
-}
-
-static size_t word_length(const char *word)
-{
-	size_t length = 0;
-
-	while (word[length] != '\0')
-		length++;
-	return length;
 }
 
 static size_t least(size_t first, size_t second)

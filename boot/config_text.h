@@ -19,6 +19,7 @@ struct span {
 
 struct span span_from(struct span span, size_t offset);
 struct span span_first(struct span span, size_t size);
+struct span span_of(const char *text);
 
 /* Without blanks (space, tab) at both ends. */
 struct span span_trim(struct span span);

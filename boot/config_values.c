@@ -20,6 +20,26 @@ static const struct word log_levels[] = {
 enum console { CONSOLE_SERIAL, CONSOLE_SCREEN };
 static const struct word consoles[] = {{"serial", CONSOLE_SERIAL}, {"screen", CONSOLE_SCREEN}, {NULL, 0}};
 
+enum partition_key {
+	KEY_MODE,
+	KEY_CPUS,
+	KEY_PIN,
+	KEY_MEMORY,
+	KEY_IMAGE,
+	KEY_KERNEL,
+	KEY_SHA256,
+	KEY_INITRD,
+	KEY_INITRD_SHA256,
+	KEY_CMDLINE,
+	KEY_ON_FAULT,
+	KEY_MAX_RESTARTS,
+	KEY_AUTOSTART,
+	KEY_HYPERVISOR_LEAF,
+	KEY_COUNT
+};
+
+_Static_assert(KEY_COUNT < CONFIG_KEYS_MAX, "struct slot has a place for each key");
+
 static void *field(struct parser *parser, const struct key *key)
 {
 	return (char *)parser->target + key->offset;
@@ -209,9 +229,18 @@ static void read_path(struct parser *parser, const struct key *key, struct span 
 			*path = '\\';
 }
 
-static void read_sha256(struct parser *parser, const struct key *key, struct span value)
+/* An image or a kernel: what the partition is started with is one file. */
+static void read_image(struct parser *parser, const struct key *key, struct span value)
+{
+	parser->partition->is_kernel = key == &config_partition_keys[KEY_KERNEL];
+	read_path(parser, key, value);
+}
+
+static void read_hash(struct parser *parser, const struct key *key, struct span value)
 {
 	uint8_t *hash = field(parser, key);
+	bool *has_hash = key == &config_partition_keys[KEY_SHA256] ? &parser->partition->has_sha256
+								   : &parser->partition->has_initrd_sha256;
 
 	for (size_t i = 0; i < value.size; i++) {
 		if (text_hex_digit(value.start[i]) < 0) {
@@ -228,7 +257,7 @@ static void read_sha256(struct parser *parser, const struct key *key, struct spa
 	for (size_t i = 0; i < CONFIG_SHA256_SIZE; i++)
 		hash[i] = (uint8_t)(text_hex_digit(value.start[2 * i]) << 4 |
 				    text_hex_digit(value.start[2 * i + 1]));
-	parser->partition->has_sha256 = true;
+	*has_hash = true;
 }
 
 /* Takes the next item off a comma list. False at the end; an empty item is an item. */
@@ -310,23 +339,6 @@ static void read_pin(struct parser *parser, struct span item)
 	partition->pin[partition->pinned++] = (uint32_t)cpu;
 }
 
-enum partition_key {
-	KEY_MODE,
-	KEY_CPUS,
-	KEY_PIN,
-	KEY_MEMORY,
-	KEY_IMAGE,
-	KEY_SHA256,
-	KEY_CMDLINE,
-	KEY_ON_FAULT,
-	KEY_MAX_RESTARTS,
-	KEY_AUTOSTART,
-	KEY_HYPERVISOR_LEAF,
-	KEY_COUNT
-};
-
-_Static_assert(KEY_COUNT < CONFIG_KEYS_MAX, "struct slot has a place for each key");
-
 static void read_pins(struct parser *parser, const struct key *key, struct span value)
 {
 	struct partition_config *partition = parser->partition;
@@ -372,8 +384,27 @@ const struct key config_partition_keys[] = {
 			.low = MEMORY_LOW,
 			.high = MEMORY_HIGH,
 			.required = true},
-	[KEY_IMAGE] = {.name = "image", .read = read_path, OF_PARTITION(image), .required = true},
-	[KEY_SHA256] = {.name = "sha256", .read = read_sha256, OF_PARTITION(sha256)},
+	[KEY_IMAGE] = {.name = "image",
+		       .read = read_image,
+		       OF_PARTITION(image),
+		       .required = true,
+		       .instead = "kernel"},
+	[KEY_KERNEL] = {.name = "kernel",
+			.read = read_image,
+			OF_PARTITION(image),
+			.instead = "image",
+			.full_only = true},
+	[KEY_SHA256] = {.name = "sha256", .read = read_hash, OF_PARTITION(sha256)},
+	[KEY_INITRD] = {.name = "initrd",
+			.read = read_path,
+			OF_PARTITION(initrd),
+			.needs = "kernel",
+			.full_only = true},
+	[KEY_INITRD_SHA256] = {.name = "initrd_sha256",
+			       .read = read_hash,
+			       OF_PARTITION(initrd_sha256),
+			       .needs = "initrd",
+			       .full_only = true},
 	[KEY_CMDLINE] = {.name = "cmdline", .read = read_text, OF_PARTITION(cmdline)},
 	[KEY_ON_FAULT] = {.name = "on_fault",
 			  .read = read_word,

@@ -3,8 +3,9 @@
  */
 #include "boot/loader.h"
 
-#define READ_STEP	MIB  /* some firmware fails on very large reads */
-#define FILE_INFO_EXTRA 512u /* the info record ends with the file's name */
+#define READ_STEP	MIB	  /* some firmware fails on very large reads */
+#define TELL_STEP	(8 * MIB) /* so that a large file on a slow disk does not look like a hang */
+#define FILE_INFO_EXTRA 512u	  /* the info record ends with the file's name */
 
 static EFI_FILE_PROTOCOL *volume;
 
@@ -86,6 +87,8 @@ static void read_all(EFI_FILE_PROTOCOL *handle, struct file *file, const char *p
 			     "%s, %s, cannot be read beyond byte %lu of %lu: %s", role, path, done,
 			     file->size, EFI_ERROR(status) ? status_name(status) : "the file ends");
 		done += step;
+		if (done % TELL_STEP == 0 && done < file->size)
+			say("reading %s, %lu of %lu KiB", path, to_kib(done), to_kib(file->size));
 	}
 }
 

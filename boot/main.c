@@ -82,7 +82,16 @@ static void hash_text(const uint8_t hash[SHA256_SIZE], char text[HASH_TEXT_SIZE]
 	text[2 * SHA256_SIZE] = '\0';
 }
 
-static void check_hash(const struct partition_config *partition, const struct boot_module *module)
+/* What one key of a partition names: a file to be read for it. */
+struct wanted_file {
+	const struct partition_config *partition;
+	const char *kind; /* for messages: "image" */
+	const char *path;
+	const char *hash_key;
+	const uint8_t *hash; /* NULL: not to be checked */
+};
+
+static void check_hash(const struct wanted_file *wanted, const struct boot_module *module)
 {
 	uint8_t found[SHA256_SIZE];
 	char found_text[HASH_TEXT_SIZE], expected_text[HASH_TEXT_SIZE];
@@ -90,35 +99,78 @@ static void check_hash(const struct partition_config *partition, const struct bo
 
 	sha256((const void *)module->start, module->size, found);
 	for (uint32_t i = 0; i < SHA256_SIZE; i++)
-		difference |= found[i] ^ partition->sha256[i];
+		difference |= found[i] ^ wanted->hash[i];
 	if (difference == 0)
 		return;
 
 	hash_text(found, found_text);
-	hash_text(partition->sha256, expected_text);
+	hash_text(wanted->hash, expected_text);
 	say("sha256 found    %s", found_text);
 	say("sha256 expected %s", expected_text);
-	fail("copy the right image to the boot volume, or correct sha256 in bulkhead.cfg",
-	     "the image of partition '%s', %s, has a wrong sha256", partition->name, partition->image);
+	fail("copy the right file to the boot volume, or correct the hash in bulkhead.cfg",
+	     "the %s of partition '%s', %s, has a wrong %s", wanted->kind, wanted->partition->name,
+	     wanted->path, wanted->hash_key);
 }
 
-static void read_image(const struct partition_config *partition, struct boot_module *module)
+/* What was read for a partition before; NULL when nobody named this file yet. */
+static const struct boot_module *find_read(const struct boot_info *info, const char *path)
+{
+	for (uint32_t i = 0; i < info->config.partition_count; i++) {
+		const struct partition_config *partition = &info->config.partition[i];
+
+		if (info->module[i].size != 0 && strcmp(partition->image, path) == 0)
+			return &info->module[i];
+		if (info->initrd[i].size != 0 && strcmp(partition->initrd, path) == 0)
+			return &info->initrd[i];
+	}
+	return NULL;
+}
+
+static struct boot_module read_new(const struct wanted_file *wanted)
 {
 	char role[CONFIG_NAME_SIZE + 32];
 
-	format(role, sizeof(role), "the image of partition '%s'", partition->name);
+	format(role, sizeof(role), "the %s of partition '%s'", wanted->kind, wanted->partition->name);
 
 	struct file file =
-		file_read(partition->image, role, partition->memory,
-			  "correct the image or memory key of the partition in bulkhead.cfg, or copy the "
+		file_read(wanted->path, role, wanted->partition->memory,
+			  "correct the path or the memory key of the partition in bulkhead.cfg, or copy the "
 			  "file to the boot volume");
 
 	pages_keep(file.data, file.size, BOOT_MEM_MODULE);
-	*module = (struct boot_module){.start = (uint64_t)file.data, .size = file.size};
-	if (partition->has_sha256)
-		check_hash(partition, module);
-	say("read %s, %lu KiB, for partition %s%s", partition->image, to_kib(file.size), partition->name,
-	    partition->has_sha256 ? ", sha256 fine" : "");
+	return (struct boot_module){.start = (uint64_t)file.data, .size = file.size};
+}
+
+static void read_module(const struct boot_info *info, const struct wanted_file *wanted,
+			struct boot_module *module)
+{
+	const struct boot_module *before = find_read(info, wanted->path);
+
+	*module = before != NULL ? *before : read_new(wanted);
+	if (wanted->hash != NULL)
+		check_hash(wanted, module);
+	say("%s %s, %lu KiB, for partition %s%s", before != NULL ? "share" : "read", wanted->path,
+	    to_kib(module->size), wanted->partition->name, wanted->hash != NULL ? ", sha256 fine" : "");
+}
+
+static void read_files(struct boot_info *info, uint32_t index)
+{
+	const struct partition_config *partition = &info->config.partition[index];
+	const struct wanted_file image = {.partition = partition,
+					  .kind = partition->is_kernel ? "kernel" : "image",
+					  .path = partition->image,
+					  .hash_key = "sha256",
+					  .hash = partition->has_sha256 ? partition->sha256 : NULL};
+	const struct wanted_file initrd = {.partition = partition,
+					   .kind = "initrd",
+					   .path = partition->initrd,
+					   .hash_key = "initrd_sha256",
+					   .hash = partition->has_initrd_sha256 ? partition->initrd_sha256
+										: NULL};
+
+	read_module(info, &image, &info->module[index]);
+	if (partition->initrd[0] != '\0')
+		read_module(info, &initrd, &info->initrd[index]);
 }
 
 static struct boot_info *make_boot_info(void)
@@ -164,7 +216,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 	read_config(info);
 	uint64_t entry = load_hypervisor(info);
 	for (uint32_t i = 0; i < info->config.partition_count; i++)
-		read_image(&info->config.partition[i], &info->module[i]);
+		read_files(info, i);
 
 	cpus_find(info);
 	info->trampoline =

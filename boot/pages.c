@@ -8,7 +8,7 @@
 #include "boot/loader.h"
 #include "boot/memory_table.h"
 
-#define KEPT_MAX	(CONFIG_MAX_PARTITIONS + 8)
+#define KEPT_MAX	(2 * CONFIG_MAX_PARTITIONS + 8) /* two files each, and the loader's own */
 #define MAP_SLACK	(16 * KIB) /* the map grows by the buffer's own entry, and with every event */
 #define ADVICE_MEMORY	"give the machine more memory, or name smaller images in bulkhead.cfg"
 #define ADVICE_FIRMWARE "update the firmware; this is its memory map"

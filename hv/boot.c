@@ -122,17 +122,45 @@ static owner_t first_owner(const struct boot_memory *memory)
 	}
 }
 
-/* A guest image becomes its partition's. Partitions that name one file may share its pages: the first one has
- * them. */
-static enum status own_module(const struct boot_info *boot, uint32_t index, struct frame_table *table)
+static bool same_module(const struct boot_module *one, const struct boot_module *other)
 {
-	const struct boot_module *module = &boot->module[index];
+	return one->start == other->start && one->size == other->size;
+}
+
+/* A guest's file becomes its partition's. Partitions that name one file share its pages: the first one has
+ * them. */
+static enum status own_module(const struct boot_info *boot, uint32_t index, const struct boot_module *module,
+			      struct frame_table *table)
+{
 	uint64_t size = ALIGN_UP(module->size, PAGE_SIZE);
 
 	for (uint32_t i = 0; i < index; i++)
-		if (boot->module[i].start == module->start && boot->module[i].size == module->size)
+		if (same_module(module, &boot->module[i]) || same_module(module, &boot->initrd[i]))
 			return OK;
 	return frames_transfer(table, hpa(module->start), size, OWNER_HYPERVISOR, OWNER_MODULE(index));
+}
+
+static enum status own_files(const struct boot_info *boot, uint32_t index, struct frame_table *table,
+			     char message[BOOT_MESSAGE])
+{
+	const struct {
+		const struct boot_module *module;
+		const char *name;
+	} files[] = {{&boot->module[index], "image"}, {&boot->initrd[index], "initrd"}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(files); i++) {
+		const struct boot_module *module = files[i].module;
+		bool done = module->size == 0 || (i > 0 && same_module(module, files[0].module));
+		enum status status = done ? OK : own_module(boot, index, module, table);
+
+		if (status) {
+			format(message, BOOT_MESSAGE, "the %s of partition %s at 0x%lx, %lu bytes: %s",
+			       files[i].name, boot->config.partition[index].name, module->start, module->size,
+			       status_name(status));
+			return status;
+		}
+	}
+	return OK;
 }
 
 enum status boot_fill_frames(const struct boot_info *boot, struct frame_table *table,
@@ -149,14 +177,10 @@ enum status boot_fill_frames(const struct boot_info *boot, struct frame_table *t
 		}
 	}
 	for (uint32_t i = 0; i < boot->config.partition_count; i++) {
-		enum status status = own_module(boot, i, table);
+		enum status status = own_files(boot, i, table, message);
 
-		if (status) {
-			format(message, BOOT_MESSAGE, "the image of partition %s at 0x%lx, %lu bytes: %s",
-			       boot->config.partition[i].name, boot->module[i].start, boot->module[i].size,
-			       status_name(status));
+		if (status)
 			return status;
-		}
 	}
 	return OK;
 }
@@ -172,6 +196,12 @@ static uint64_t small_page_tables(uint64_t bytes)
 	return bytes / LARGE_PAGE_SIZE + 2;
 }
 
+/* The window shows a file where large pages can be used: small ones are left for its two ends. */
+static uint64_t module_tables(const struct boot_module *module)
+{
+	return module->size == 0 ? 0 : large_page_tables(module->size) + 2;
+}
+
 uint64_t boot_pool_pages(const struct boot_info *boot)
 {
 	uint64_t pages = POOL_BASE_PAGES + (uint64_t)boot->cpu_count * POOL_CPU_PAGES;
@@ -183,7 +213,7 @@ uint64_t boot_pool_pages(const struct boot_info *boot)
 		 * Should memory come in pieces that are not aligned to 2 MiB, one of the two still fits. */
 		pages += POOL_PARTITION_PAGES + (uint64_t)partition->cpus * POOL_VCPU_PAGES;
 		pages += large_page_tables(partition->memory) + small_page_tables(partition->memory);
-		pages += small_page_tables(boot->module[i].size);
+		pages += module_tables(&boot->module[i]) + module_tables(&boot->initrd[i]);
 	}
 	pages += pages / (PAGE_SIZE * 8) +
 		 pages / (LARGE_PAGE_SIZE / PAGE_SIZE); /* its bitmap, its own tables */

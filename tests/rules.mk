@@ -14,7 +14,10 @@ UNIT_boot     := hv/boot.c hv/mem/frames.c hv/lib/printf.c hv/lib/status.c
 UNIT_symbols  := hv/symbols.c
 UNIT_printf   := hv/lib/printf.c hv/lib/status.c
 UNIT_string   := hv/lib/string_copy.c
-UNIT_image  := hv/core/image.c hv/lib/printf.c hv/lib/string_copy.c
+IMAGES      := $(addprefix hv/core/,image.c elf.c kernel.c bzimage.c pvh.c) hv/lib/printf.c hv/lib/string_copy.c
+UNIT_image  := $(IMAGES)
+UNIT_kernel := $(IMAGES)
+UNIT_acpi   := hv/device/acpi.c
 
 # Hypercalls stand on a fake partition (tests/unit/fake_partition.h).
 CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c vendor.c) tests/unit/fake_partition.c
@@ -58,7 +61,7 @@ UNIT_audit     := hv/core/audit.c hv/mem/frames.c hv/mem/page_map.c hv/mem/pool.
 
 FUZZ_config := $(UNIT_config)
 FUZZ_hypervisor_elf := boot/hypervisor_elf.c
-FUZZ_image  := $(UNIT_image)
+FUZZ_image  := $(IMAGES)
 FUZZ_console := $(CONSOLE_PURE)
 
 # --- how they are built -------------------------------------------------------------------------------------------

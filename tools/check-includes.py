@@ -43,6 +43,7 @@ EXCEPTIONS = {
     ("hv/core/exit_port.c", "hv/device/full.h"): DIRECT,
     ("hv/core/lifecycle.c", "hv/call/call.h"): LIFE,
     ("hv/core/lifecycle.c", "hv/console/console.h"): LIFE,
+    ("hv/core/lifecycle.c", "hv/device/acpi.h"): "a full partition's memory holds its firmware's tables",
     ("hv/core/lifecycle.c", "hv/device/full.h"): LIFE,
     ("hv/core/partition.c", "hv/device/full.h"): "a full partition is built together with its devices",
     ("hv/call/ffa.c", "hv/console/console.h"): OUTPUT,

@@ -96,8 +96,11 @@ static void show_info(const struct command *command, struct partition *partition
 	(void)command;
 	console_print("partition %u, %s: %s, mode %s", partition->id + 1, partition_name(partition),
 		      partition_state_name(partition), mode_name(partition));
-	console_print("  image     %s, %llu bytes", config->image,
-		      (unsigned long long)partition->module_size);
+	console_print("  %-9s %s, %llu bytes", config->is_kernel ? "kernel" : "image", config->image,
+		      (unsigned long long)partition->image.size);
+	if (config->initrd[0])
+		console_print("  initrd    %s, %llu bytes", config->initrd,
+			      (unsigned long long)partition->initrd.size);
 	console_print("  cmdline   %s", config->cmdline[0] ? config->cmdline : "(none)");
 	show_memory(partition);
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)

@@ -123,15 +123,36 @@ static struct verdict judge_memory(const struct partition *partition, uint64_t a
 	return verdict;
 }
 
-/* Partitions that name one file may share its pages; the first of them owns those. */
+static bool names_file(const struct partition_config *config, const char *path)
+{
+	return !strcmp(config->image, path) || !strcmp(config->initrd, path);
+}
+
+static bool share_file(const struct partition_config *one, const struct partition_config *other)
+{
+	return names_file(other, one->image) || (one->initrd[0] != '\0' && names_file(other, one->initrd));
+}
+
+/* Where the window shows this file. */
+static bool in_file(const struct guest_file *file, const struct mapping *leaf)
+{
+	const uint64_t offset = leaf->address - file->window, size = ALIGN_UP(file->size, PAGE_SIZE);
+
+	return offset < size && leaf->size <= size - offset &&
+	       leaf->frame.value == file->start.value + offset;
+}
+
+/* Partitions that name one file share its pages; the first of them owns those. */
 static struct verdict judge_module(const struct partition *partition, const struct mapping *leaf)
 {
 	struct verdict verdict = judge_owner(leaf, OWNER_MODULE(partition->id));
 
 	for (uint32_t i = 0; i < partition->id && verdict.rule; i++)
-		if (!strcmp(partitions[i].config->image, partition->config->image) &&
+		if (share_file(partition->config, partitions[i].config) &&
 		    !judge_owner(leaf, OWNER_MODULE(i)).rule)
-			return (struct verdict){0};
+			verdict = (struct verdict){0};
+	if (!verdict.rule && !in_file(&partition->image, leaf) && !in_file(&partition->initrd, leaf))
+		verdict = (struct verdict){"not where the partition's files are", leaf->frame};
 	return verdict;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Guest images: Multiboot 1 ELF32 or ELF64 (full) and ELF64 (para), checked, then laid into guest memory.
- * Pure; the target is reached through a callback, so that tests and fuzzers run it on the host.
+ * Guest images: Multiboot 1 ELF32 or ELF64 and Linux kernels (full), ELF64 (para), checked, then laid into
+ * guest memory. Pure; the target is reached through a callback, so that tests and fuzzers run it on the host.
  */
 #pragma once
 
@@ -17,6 +17,9 @@ struct image_target {
 struct image_request {
 	const uint8_t *file;
 	uint64_t size;
+	const uint8_t *initrd; /* kernels only; initrd_size 0: none */
+	uint64_t initrd_size;
+	uint64_t rsdp; /* kernels only: GPA of the ACPI tables' root */
 	const char *cmdline;
 	const char *name; /* partition name */
 	uint32_t vcpu_count, partition_id, tsc_khz;
@@ -32,5 +35,23 @@ struct image_result {
 /* Loads, and tells how to start vCPU 0. On error *message says what was found and what was expected. */
 enum status image_load_multiboot(const struct image_request *request, const struct image_target *target,
 				 struct image_result *result, char message[IMAGE_MESSAGE]) MUST_CHECK;
+/* A Linux bzImage (64-bit boot protocol) or an ELF with a PVH entry: the file tells which. */
+enum status image_load_kernel(const struct image_request *request, const struct image_target *target,
+			      struct image_result *result, char message[IMAGE_MESSAGE]) MUST_CHECK;
 enum status image_load_para(const struct image_request *request, const struct image_target *target,
 			    struct image_result *result, char message[IMAGE_MESSAGE]) MUST_CHECK;
+
+/* For the loaders: "text: found 0x.., expected 0x..". Returns ERR_FORMAT. */
+enum status image_complain(char message[IMAGE_MESSAGE], const char *text, uint64_t found, uint64_t expected);
+
+/* The PC's memory as every boot protocol tells it: the types are those of E820 (ACPI 6.5, table 15.4). */
+#define IMAGE_LOW_END	 0xA0000u  /* conventional memory */
+#define IMAGE_HIGH_START 0x100000u /* between the two: where a PC has video memory and firmware tables */
+#define IMAGE_RAM	 1u
+#define IMAGE_RESERVED	 2u
+#define IMAGE_RANGES	 4
+struct image_range {
+	uint64_t start, size;
+	uint32_t type;
+};
+uint32_t image_memory_map(const struct image_target *target, struct image_range map[IMAGE_RANGES]);

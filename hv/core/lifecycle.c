@@ -17,6 +17,7 @@
 #include "hv/core/image.h"
 #include "hv/core/partition.h"
 #include "hv/core/virt.h"
+#include "hv/device/acpi.h"
 #include "hv/device/full.h"
 #include "hv/lib/log.h"
 #include "hv/lib/string.h"
@@ -92,14 +93,19 @@ static enum status load_image(struct partition *partition, struct image_result *
 				      .high_memory_size = partition->memory_high,
 				      .context = partition,
 				      .reach = reach_memory};
-	struct image_request request = {.file = (const uint8_t *)MODULE_WINDOW,
-					.size = partition->module_size,
+	struct image_request request = {.file = (const uint8_t *)partition->image.window,
+					.size = partition->image.size,
+					.initrd = (const uint8_t *)partition->initrd.window,
+					.initrd_size = partition->initrd.size,
+					.rsdp = ACPI_RSDP_GPA,
 					.cmdline = config->cmdline,
 					.name = config->name,
 					.vcpu_count = partition->vcpu_count,
 					.partition_id = partition->id + 1,
 					.tsc_khz = tsc_khz};
 
+	if (config->is_kernel)
+		return image_load_kernel(&request, &target, result, message);
 	return config->mode == MODE_FULL ? image_load_multiboot(&request, &target, result, message)
 					 : image_load_para(&request, &target, result, message);
 }
@@ -144,8 +150,10 @@ static void begin(struct vcpu *vcpu)
 	}
 	partition->boot_cr3 = result.start.cr3;
 	partition->stolen_time_gpa = result.stolen_time;
-	if (partition->devices)
+	if (partition->devices) {
 		full_devices_reset(partition);
+		acpi_place(partition);
+	}
 	vcpu->shared->start = result.start;
 	partition->start_tsc = rdtsc();
 	atomic_store(&vcpu->shared->state, VCPU_STARTING);

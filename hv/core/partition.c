@@ -17,9 +17,7 @@
 #include "hv/mem/frames.h"
 #include "hv/mem/pool.h"
 
-/* A PC has its devices below 4 GiB: RAM of a full partition ends here and goes on at 4 GiB. */
-#define FULL_LOW_MEMORY (3 * GIB)
-#define NO_CPU		UINT32_MAX
+#define NO_CPU UINT32_MAX
 
 struct partition *partitions;
 uint32_t partition_count;
@@ -238,7 +236,30 @@ static unsigned largest_leaf(bool large, bool giant)
 	return giant ? 3 : large ? 2 : 1;
 }
 
-static enum status build_maps(struct partition *partition, const struct boot_module *module)
+/* At an address that lies in its large page as the file does in memory, so that the window can use those. */
+static enum status map_file(struct partition *partition, struct guest_file *file,
+			    const struct boot_module *module, uint64_t floor)
+{
+	*file = (struct guest_file){.window = floor + module->start % LARGE_PAGE_SIZE,
+				    .start = hpa(module->start),
+				    .size = module->size};
+	if (module->size == 0)
+		return OK;
+	return page_map_add(&partition->window, file->window, file->start, ALIGN_UP(file->size, PAGE_SIZE),
+			    MAP_READ);
+}
+
+static enum status map_files(struct partition *partition, const struct boot_module *image,
+			     const struct boot_module *initrd)
+{
+	enum status status = map_file(partition, &partition->image, image, MODULE_WINDOW);
+	const uint64_t end = partition->image.window + partition->image.size;
+
+	return status ? status
+		      : map_file(partition, &partition->initrd, initrd, ALIGN_UP(end, LARGE_PAGE_SIZE));
+}
+
+static enum status build_maps(struct partition *partition, const struct boot_info *boot)
 {
 	enum status status =
 		page_map_create(&partition->guest_map, virt->guest_format, &pool_pages,
@@ -249,9 +270,7 @@ static enum status build_maps(struct partition *partition, const struct boot_mod
 	if (!status)
 		status = map_memory(partition);
 	if (!status)
-		status = page_map_add(&partition->window, MODULE_WINDOW, hpa(module->start),
-				      ALIGN_UP(module->size, PAGE_SIZE), MAP_READ);
-	partition->module_size = module->size;
+		status = map_files(partition, &boot->module[partition->id], &boot->initrd[partition->id]);
 	for (uint32_t i = 0; !status && i < partition->vcpu_count; i++)
 		status = cpu_attach_window(partition->vcpu[i].cpu, &partition->window);
 	if (status)
@@ -270,9 +289,9 @@ static void check_capabilities(struct partition *partition)
 	}
 }
 
-static enum status build_partition(struct partition *partition, const struct boot_module *module)
+static enum status build_partition(struct partition *partition, const struct boot_info *boot)
 {
-	enum status status = build_maps(partition, module);
+	enum status status = build_maps(partition, boot);
 
 	check_capabilities(partition);
 	if (!status && partition->config->mode == MODE_FULL)
@@ -328,7 +347,7 @@ __attribute__((cold)) enum status partitions_create(const struct boot_info *boot
 		if (assign_memory(&partitions[i]))
 			status = ERR_NO_MEMORY;
 	for (uint32_t i = 0; !status && i < partition_count; i++)
-		status = build_partition(&partitions[i], &boot->module[i]);
+		status = build_partition(&partitions[i], boot);
 	if (status) {
 		for (uint32_t cpu = 0; cpu < cpu_count; cpu++)
 			cpus[cpu].vcpu = NULL;

@@ -24,11 +24,21 @@ enum partition_end { END_NEVER_STARTED, END_SYSTEM_OFF, END_STOPPED, END_FAULT }
 
 enum partition_order { ORDER_NONE, ORDER_START, ORDER_STOP, ORDER_OFF, ORDER_RESET, ORDER_FAULT };
 
+/* A PC has its devices below 4 GiB: RAM of a full partition ends here and goes on at 4 GiB. */
+#define FULL_LOW_MEMORY (3 * GIB)
+
 #define PARTITION_EXTENTS 16
 struct memory_extent {
 	gpa_t gpa;
 	hpa_t hpa;
 	uint64_t size;
+};
+
+/* A file as read from disk, in the module window. */
+struct guest_file {
+	uint64_t window; /* where the partition's CPUs see it */
+	hpa_t start;
+	uint64_t size; /* bytes; 0: none */
 };
 
 /* Bytes on their way to a guest: one producer (the console, CPU 0), one consumer (the partition). */
@@ -71,7 +81,7 @@ struct partition {
 	struct page_map window; /* host tables below GUEST_WINDOW and MODULE_WINDOW, shared by its CPUs */
 	uint32_t extent_count;
 	struct memory_extent extent[PARTITION_EXTENTS]; /* sorted by GPA */
-	uint64_t module_size;				/* bytes of the image at MODULE_WINDOW */
+	struct guest_file image, initrd;
 
 	uint64_t boot_cr3;	  /* para: the tables every vCPU starts on */
 	uint64_t stolen_time_gpa; /* para: PV time records, PV_TIME_STRIDE apart */

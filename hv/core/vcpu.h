@@ -81,14 +81,18 @@ enum vcpu_halt { NOT_HALTED, HALTED, HALTED_FOR_GOOD /* IF = 0: only NMI, INIT o
 /* The state a vCPU starts in. */
 struct vcpu_start {
 	enum {
-		START_MULTIBOOT, /* 32-bit protected mode, paging off (Multiboot 0.6.96, 3.2): EAX, EBX */
+		START_PROTECTED, /* 32-bit protected mode, paging off (Multiboot 0.6.96, 3.2; PVH): EAX, EBX
+				  */
 		START_REAL,	 /* real mode after SIPI: CS:IP = vector << 8 : 0 */
-		START_LONG	 /* 64-bit, paging on `cr3`, RDI = RAX = context (para) */
+		START_LONG,	 /* 64-bit, paging on `cr3`, RDI = RAX = context (para) */
+		START_LINUX	 /* 64-bit, paging on `cr3`, RSI = context, segments from `gdt` */
 	} kind;
 	uint64_t entry;	  /* RIP; START_REAL: the start-up vector */
-	uint64_t context; /* START_LONG: RDI = RAX; START_MULTIBOOT: EBX */
-	uint64_t cr3;	  /* START_LONG */
+	uint64_t context; /* START_LONG: RDI = RAX; START_PROTECTED: EBX; START_LINUX: RSI */
+	uint64_t cr3;	  /* START_LONG, START_LINUX */
+	uint64_t gdt;	  /* START_LINUX: null, null, 64-bit code, data */
 };
+#define START_LINUX_GDT_SIZE 32u
 
 struct vcpu_shared {
 	_Atomic uint32_t requests;

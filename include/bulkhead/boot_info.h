@@ -14,7 +14,7 @@
 #include <bulkhead/config.h>
 
 #define BOOT_INFO_MAGIC	  0x444145484B4C5542ull /* "BULKHEAD", first letter in the lowest byte */
-#define BOOT_INFO_VERSION 2
+#define BOOT_INFO_VERSION 3
 
 #define BOOT_MAX_MEMORY 256
 
@@ -22,7 +22,7 @@ enum boot_memory_kind {
 	BOOT_MEM_FREE,	     /* usable from the hypervisor's entry on (conventional, boot services) */
 	BOOT_MEM_LOADER,     /* boot_info, boot tables, loader stack: kept */
 	BOOT_MEM_IMAGE,	     /* the hypervisor's ELF segments as loaded, bss included */
-	BOOT_MEM_MODULE,     /* a guest image as read from disk, page-aligned */
+	BOOT_MEM_MODULE,     /* a guest image or an initrd as read from disk, page-aligned */
 	BOOT_MEM_TRAMPOLINE, /* one page below 1 MiB for the start of the other CPUs */
 	BOOT_MEM_RUNTIME,    /* firmware runtime code and data: needed by ResetSystem */
 	BOOT_MEM_ACPI,	     /* ACPI reclaim and NVS */
@@ -37,9 +37,10 @@ struct boot_memory {
 	uint32_t cacheable; /* 1 when the firmware says write-back is supported */
 };
 
-struct boot_module {	/* the image of partition i, in the order of config.partition[] */
+/* A file for a partition. Partitions that name the same file have the same pages. */
+struct boot_module {
 	uint64_t start; /* page-aligned */
-	uint64_t size;	/* bytes of the file */
+	uint64_t size;	/* bytes of the file; 0: none */
 };
 
 enum boot_pixel_format { BOOT_PIXEL_NONE, BOOT_PIXEL_RGBX, BOOT_PIXEL_BGRX };
@@ -85,7 +86,9 @@ struct boot_info {
 				     room */
 	struct boot_memory memory[BOOT_MAX_MEMORY];
 
-	struct boot_module module[CONFIG_MAX_PARTITIONS];
+	struct boot_module module[CONFIG_MAX_PARTITIONS]; /* images and kernels, in the order of
+							     config.partition[] */
+	struct boot_module initrd[CONFIG_MAX_PARTITIONS];
 	struct config config;
 };
 

@@ -13,7 +13,7 @@
 #define CONFIG_MAX_CPUS	      64 /* physical CPUs, and vCPUs of one partition */
 #define CONFIG_NAME_SIZE      16 /* with the closing NUL */
 #define CONFIG_PATH_SIZE      128
-#define CONFIG_CMDLINE_SIZE   256
+#define CONFIG_CMDLINE_SIZE   1024
 #define CONFIG_SHA256_SIZE    32
 
 enum partition_mode { MODE_FULL, MODE_PARA };
@@ -30,9 +30,13 @@ struct partition_config {
 	uint32_t pinned;	       /* entries of pin[] given; 0, or equal to cpus */
 	uint32_t pin[CONFIG_MAX_CPUS]; /* physical CPU index for vCPU i, counted from 0 in firmware order */
 	uint64_t memory;	       /* bytes, a multiple of 4 KiB, at least 1 MiB */
-	char image[CONFIG_PATH_SIZE];
+	char image[CONFIG_PATH_SIZE];  /* what `image` or `kernel` names */
+	bool is_kernel; /* full only: `kernel` names it, a Linux bzImage or an ELF with a PVH note */
 	bool has_sha256;
 	uint8_t sha256[CONFIG_SHA256_SIZE];
+	char initrd[CONFIG_PATH_SIZE]; /* with a kernel only; empty: none */
+	bool has_initrd_sha256;
+	uint8_t initrd_sha256[CONFIG_SHA256_SIZE];
 	char cmdline[CONFIG_CMDLINE_SIZE];
 	enum fault_policy on_fault; /* default ON_FAULT_STOP */
 	uint32_t max_restarts;	    /* restarts on_fault allows before it stops for good; default 3 */

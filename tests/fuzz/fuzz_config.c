@@ -34,6 +34,8 @@ static void require_sound(const struct partition_config *partition)
 {
 	require(memchr(partition->name, '\0', CONFIG_NAME_SIZE) != NULL && partition->name[0] != '\0');
 	require(memchr(partition->image, '\0', CONFIG_PATH_SIZE) != NULL && partition->image[0] == '\\');
+	require(memchr(partition->initrd, '\0', CONFIG_PATH_SIZE) != NULL);
+	require(partition->initrd[0] == '\0' || (partition->initrd[0] == '\\' && partition->is_kernel));
 	require(memchr(partition->cmdline, '\0', CONFIG_CMDLINE_SIZE) != NULL);
 	require(partition->cpus >= 1 && partition->cpus <= CONFIG_MAX_CPUS);
 	require(partition->pinned == 0 || partition->pinned == partition->cpus);

@@ -30,6 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memory = malloc(MEMORY); /* for the life of the process; ASan guards its ends */
 	if (image_load_para(&request, &target, &result, message) == OK && result.start.entry >= MEMORY)
 		abort();
+	request.initrd = data;
+	request.initrd_size = size / 2;
+	if (image_load_kernel(&request, &target, &result, message) == OK && result.start.entry >= MEMORY)
+		abort();
 	if (image_load_multiboot(&request, &target, &result, message) == OK && result.start.entry >= MEMORY)
 		abort();
 	return 0;

@@ -89,8 +89,8 @@ def test_all_mistakes_of_a_config_are_told(tmp_path):
     assert found == expected[:-1]
     assert found[0] == ":1:1: found 'colour = red' before the first section, expected [hypervisor] or [partition NAME]"
     assert ":4:7: found 'loud', expected one of: error, warn, info, debug" in found
-    assert ":18:1: unknown key 'color', expected one of: mode, cpus, pin, memory, image, sha256, cmdline, on_fault, " \
-           "max_restarts, autostart, hypervisor_leaf" in found
+    assert ":18:1: unknown key 'color', expected one of: mode, cpus, pin, memory, image, kernel, sha256, initrd, " \
+           "initrd_sha256, cmdline, on_fault, max_restarts, autostart, hypervisor_leaf" in found
     assert f"error: {len(found)} mistakes in \\bulkhead.cfg" in told
     assert "  what to do: correct the lines above; `make check-config CONFIG=FILE` checks a file without booting it" in told
 
@@ -143,8 +143,8 @@ def test_image_missing_and_a_key_returns_to_the_firmware(platform):
         told = "".join(system.lines())
         assert ("[loader] error: the image of partition 'alpha', \\guests\\nothing.elf, cannot be opened on the boot "
                 "volume: not found") in told
-        assert "[loader]   what to do: correct the image or memory key of the partition in bulkhead.cfg, or copy the file " \
-               "to the boot volume" in told
+        assert "[loader]   what to do: correct the path or the memory key of the partition in bulkhead.cfg, or copy the " \
+               "file to the boot volume" in told
         since = system.mark()
         system.send("x")
         system.wait_line(r".*BdsDxe.*|.*UEFI.*|.*[Ss]hell.*", since)
@@ -174,7 +174,7 @@ def test_wrong_sha256():
     assert f"sha256 found    {right}" in told
     assert f"sha256 expected {wrong}" in told
     assert "error: the image of partition 'alpha', \\guests\\hello-para.elf, has a wrong sha256" in told
-    assert "  what to do: copy the right image to the boot volume, or correct sha256 in bulkhead.cfg" in told
+    assert "  what to do: copy the right file to the boot volume, or correct the hash in bulkhead.cfg" in told
 
 
 def test_right_sha256():

@@ -110,6 +110,7 @@ static void create_partition(uint32_t id)
 	partition->extent_count = 1;
 	partition->extent[0] = (struct memory_extent){gpa(0), hpa(memory), MEMORY_SIZE};
 	assert_int_equal(page_map_create(&partition->guest_map, &host_format, &pool_pages, 2), OK);
+	partition->image = (struct guest_file){MODULE_WINDOW, hpa(MODULE_START), MODULE_SIZE};
 	map(&partition->guest_map, 0, memory, MEMORY_SIZE, MAP_READ | MAP_WRITE | MAP_EXECUTE);
 }
 
@@ -395,6 +396,27 @@ static void a_module_of_another_partition(void **state)
 	strcpy(configs[1].image, "one.elf");
 }
 
+/* An initrd shared is shared like an image; what is not at its place in the file is no part of it. */
+static void an_initrd(void **state)
+{
+	const uint64_t window = MODULE_WINDOW + LARGE_PAGE_SIZE;
+
+	(void)state;
+	strcpy(configs[1].image, "two.elf");
+	strcpy(configs[0].initrd, "rd");
+	strcpy(configs[1].initrd, "rd");
+	unmap(&tables[1], MODULE_WINDOW, MODULE_SIZE);
+	two[1].initrd = (struct guest_file){window, hpa(MODULE_START), MODULE_SIZE - 1};
+	map(&tables[1], window, MODULE_START, MODULE_SIZE, MAP_READ);
+	expect_clean();
+	unmap(&tables[1], window, MODULE_SIZE);
+	map(&tables[1], window, MODULE_START + PAGE_SIZE, PAGE_SIZE, MAP_READ);
+	expect(CPU, 1, window, MODULE_START + PAGE_SIZE, OWNER_MODULE(0),
+	       "not where the partition's files are");
+	strcpy(configs[1].image, "one.elf");
+	configs[0].initrd[0] = configs[1].initrd[0] = '\0';
+}
+
 static void a_frame_in_two_guests_maps(void **state)
 {
 	(void)state;
@@ -484,6 +506,7 @@ int main(void)
 		TEST(windows_on_a_cpu_of_no_partition),
 		TEST(modules),
 		TEST(a_module_of_another_partition),
+		TEST(an_initrd),
 		TEST(a_frame_in_two_guests_maps),
 		TEST(what_no_guest_may_have),
 		TEST(a_large_page_that_reaches_too_far),

@@ -75,7 +75,7 @@ static void strangers_are_not_recognised(void **state)
 	boot.size--;
 	expect_refused(boot_recognise(&boot, message), "use both of one build");
 	boot.version = BOOT_INFO_VERSION - 1;
-	expect_refused(boot_recognise(&boot, message), "version 1, the hypervisor version 2");
+	expect_refused(boot_recognise(&boot, message), "version 2, the hypervisor version 3");
 	boot.magic++;
 	expect_refused(boot_recognise(&boot, message), "not started by Bulkhead's loader");
 }
@@ -167,6 +167,40 @@ static void partitions_may_share_an_image(void **state)
 	assert_int_equal(frames_owner(&table, hpa(0x310000)), OWNER_MODULE(0));
 }
 
+static void an_initrd_is_its_partitions(void **state)
+{
+	(void)state;
+	boot.initrd[0] = (struct boot_module){0x318000, 0x1001};
+	boot.config.partition_count = 2;
+	boot.config.partition[1] = boot.config.partition[0];
+	boot.module[1] = boot.module[0];
+	boot.initrd[1] = boot.initrd[0];
+	assert_int_equal(boot_fill_frames(&boot, &table, message), OK);
+	assert_int_equal(frames_owner(&table, hpa(0x319000)), OWNER_MODULE(0));
+	assert_int_equal(frames_owner(&table, hpa(0x31A000)), OWNER_HYPERVISOR);
+}
+
+/* One file may be both, of one partition or of two. */
+static void an_image_may_be_an_initrd_too(void **state)
+{
+	(void)state;
+	boot.initrd[0] = boot.module[0];
+	boot.config.partition_count = 2;
+	boot.config.partition[1] = boot.config.partition[0];
+	boot.module[1] = (struct boot_module){0x318000, 0x1000};
+	boot.initrd[1] = boot.module[0];
+	assert_int_equal(boot_fill_frames(&boot, &table, message), OK);
+	assert_int_equal(frames_owner(&table, hpa(0x310000)), OWNER_MODULE(0));
+	assert_int_equal(frames_owner(&table, hpa(0x318000)), OWNER_MODULE(1));
+}
+
+static void an_initrd_must_be_where_images_are(void **state)
+{
+	(void)state;
+	boot.initrd[0] = (struct boot_module){0x400000, 0x1000};
+	expect_refused(boot_fill_frames(&boot, &table, message), "the initrd of partition alpha at 0x400000");
+}
+
 static void overlapping_images_are_refused(void **state)
 {
 	(void)state;
@@ -204,6 +238,9 @@ int main(void)
 		cmocka_unit_test_setup(every_frame_gets_its_owner, setup),
 		cmocka_unit_test_setup(a_guest_image_must_be_where_images_are, setup),
 		cmocka_unit_test_setup(partitions_may_share_an_image, setup),
+		cmocka_unit_test_setup(an_initrd_is_its_partitions, setup),
+		cmocka_unit_test_setup(an_image_may_be_an_initrd_too, setup),
+		cmocka_unit_test_setup(an_initrd_must_be_where_images_are, setup),
 		cmocka_unit_test_setup(overlapping_images_are_refused, setup),
 		cmocka_unit_test_setup(the_pool_grows_with_what_it_serves, setup),
 	};

@@ -111,6 +111,39 @@ static void test_every_key(void **state)
 	assert_int_equal(partition->line, 6);
 }
 
+#define KERNEL "[partition a]\nmode = full\nmemory = 64M\nkernel = /linux\n" /* four lines */
+
+static void test_kernel(void **state)
+{
+	(void)state;
+	const struct partition_config *partition =
+		parse_good(KERNEL "initrd = \\initrd\ninitrd_sha256 = "
+				  "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100\n");
+
+	assert_string_equal(partition->image, "\\linux");
+	assert_true(partition->is_kernel);
+	assert_string_equal(partition->initrd, "\\initrd");
+	assert_false(partition->has_sha256);
+	assert_true(partition->has_initrd_sha256);
+	for (uint32_t i = 0; i < CONFIG_SHA256_SIZE; i++)
+		assert_int_equal(partition->initrd_sha256[i], CONFIG_SHA256_SIZE - 1 - i);
+	assert_string_equal(parse_good(KERNEL)->initrd, "");
+	assert_false(parse_good(PARTITION("a"))->is_kernel);
+}
+
+static void test_keys_that_need_others(void **state)
+{
+	(void)state;
+	expect_reports(KEY("kernel = /linux"), "6:1 'kernel' cannot stand beside 'image' of line 4\n");
+	expect_reports(KERNEL "image = \\i\n", "5:1 'image' cannot stand beside 'kernel' of line 4\n");
+	expect_reports(KEY("initrd = /i"), "6:1 'initrd' needs the key 'kernel'\n");
+	expect_reports(KERNEL "initrd_sha256 = 00112233445566778899aabbccddeeff"
+			      "00112233445566778899aabbccddeeff\n",
+		       "5:1 'initrd_sha256' needs the key 'initrd'\n");
+	expect_reports("[partition a]\nmode = para\nmemory = 64M\nkernel = /linux\n",
+		       "4:1 'kernel' is for mode = full; this partition is para\n");
+}
+
 static void test_line_forms(void **state)
 {
 	(void)state;
@@ -198,15 +231,15 @@ static void test_memory(void **state)
 
 static void test_texts(void **state)
 {
-	char text[1024];
-	char word[512];
+	char text[2048];
+	char word[1100];
 
 	(void)state;
 	memset(word, 'x', sizeof(word));
-	snprintf(text, sizeof(text), KEY("cmdline = %.255s"), word);
-	assert_int_equal(strlen(parse_good(text)->cmdline), 255);
-	snprintf(text, sizeof(text), KEY("cmdline = %.256s"), word);
-	expect_reports(text, "6:11 found 256 bytes, expected at most 255\n");
+	snprintf(text, sizeof(text), KEY("cmdline = %.1023s"), word);
+	assert_int_equal(strlen(parse_good(text)->cmdline), 1023);
+	snprintf(text, sizeof(text), KEY("cmdline = %.1024s"), word);
+	expect_reports(text, "6:11 found 1024 bytes, expected at most 1023\n");
 	snprintf(text, sizeof(text), "[partition a]\nmode = full\nmemory = 2M\nimage = /%.127s\n", word);
 	expect_reports(text, "4:9 found 128 bytes, expected at most 127\n");
 	expect_reports("[partition a]\nmode = full\nmemory = 2M\nimage = guest.elf\n",
@@ -267,7 +300,7 @@ static void test_sections(void **state)
 		       "NAME]\n");
 	expect_reports("[Partition a]\nmode = full\nmemory = 64M\n",
 		       "1:2 unknown section 'Partition', did you mean 'partition'?\n"
-		       "1:12 partition 'a' lacks the key 'image'\n");
+		       "1:12 partition 'a' lacks the key 'image' or 'kernel'\n");
 	expect_reports(KEY("hello"), "6:1 found 'hello', expected 'key = value' or a [section]\n");
 	expect_reports(KEY("= hello"), "6:1 found '= hello', expected 'key = value' or a [section]\n");
 }
@@ -302,7 +335,7 @@ static void test_keys(void **state)
 		       "2:1 'hypervisor_leaf' is for mode = full; this partition is para\n");
 	expect_reports("[partition a]\n",
 		       "1:12 partition 'a' lacks the key 'mode'\n1:12 partition 'a' lacks the key "
-		       "'memory'\n1:12 partition 'a' lacks the key 'image'\n");
+		       "'memory'\n1:12 partition 'a' lacks the key 'image' or 'kernel'\n");
 }
 
 static void test_too_many_partitions(void **state)
@@ -345,13 +378,14 @@ static void test_all_mistakes_in_order(void **state)
 	expect_reports(
 		"[partition a]\nmode = ful\ncolour = red\ncpus = none\n[partition b]\nmode = para\nmemory = "
 		"1\n",
-		"1:12 partition 'a' lacks the key 'memory'\n1:12 partition 'a' lacks the key 'image'\n"
+		"1:12 partition 'a' lacks the key 'memory'\n1:12 partition 'a' lacks the key 'image' or "
+		"'kernel'\n"
 		"2:8 found 'ful', expected one of: full, para\n"
-		"3:1 unknown key 'colour', expected one of: mode, cpus, pin, memory, image, sha256, cmdline, "
-		"on_fault, "
-		"max_restarts, autostart, hypervisor_leaf\n"
+		"3:1 unknown key 'colour', expected one of: mode, cpus, pin, memory, image, kernel, sha256, "
+		"initrd, "
+		"initrd_sha256, cmdline, on_fault, max_restarts, autostart, hypervisor_leaf\n"
 		"4:8 found 'none', expected a number (hexadecimal begins with 0x)\n"
-		"5:12 partition 'b' lacks the key 'image'\n"
+		"5:12 partition 'b' lacks the key 'image' or 'kernel'\n"
 		"7:10 found 1, expected memory from 1M to 1024G\n");
 }
 
@@ -360,6 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_keys_that_need_others),
 		cmocka_unit_test(test_line_forms),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_numbers),

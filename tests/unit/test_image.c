@@ -148,7 +148,7 @@ static void multiboot_is_loaded(void **state)
 	const uint32_t *info;
 
 	assert_int_equal(load_multiboot(world), OK);
-	assert_int_equal(world->result.start.kind, START_MULTIBOOT);
+	assert_int_equal(world->result.start.kind, START_PROTECTED);
 	info = (uint32_t *)(world->memory + world->result.start.context);
 	assert_int_equal(info[0] & 0x45, 0x45);
 	assert_int_equal(info[1], 640);

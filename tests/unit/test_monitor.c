@@ -114,7 +114,7 @@ static int set_up(void **state)
 				    .vcpu = vcpus,
 				    .extent_count = 1,
 				    .start_tsc = 1,
-				    .module_size = 12345};
+				    .image = {.size = 12345}};
 	two[0].extent[0] = (struct memory_extent){.gpa = gpa(0), .hpa = hpa(0x4000000), .size = 64 * MIB};
 	two[1] = (struct partition){.id = 1,
 				    .config = &configs[1],

@@ -28,6 +28,8 @@
 /* Multiboot leaves the selectors open; these are what the guest's GDT is likely to say as well. */
 #define START_CODE_SELECTOR 0x08u
 #define START_DATA_SELECTOR 0x10u
+#define LINUX_CODE_SELECTOR 0x10u /* Documentation/x86/boot.rst, 64-bit boot protocol */
+#define LINUX_DATA_SELECTOR 0x18u
 
 static void set_intercepts(struct vmcb_control *control)
 {
@@ -115,7 +117,7 @@ static void start_real(struct vcpu *vcpu, struct vmcb_save *save, const struct v
 		cpuid(1, 0).eax; /* as after reset and INIT: family, model, stepping (APM 2 14.1.3) */
 }
 
-static void start_multiboot(struct vcpu *vcpu, struct vmcb_save *save, const struct vcpu_start *start)
+static void start_protected(struct vcpu *vcpu, struct vmcb_save *save, const struct vcpu_start *start)
 {
 	load_flat_segments(save, ACCESS_CODE_32);
 	save->cr0 = CR0_PE | CR0_ET;
@@ -133,6 +135,17 @@ static void start_long(struct vcpu *vcpu, struct vmcb_save *save, const struct v
 	save->efer |= EFER_LME | EFER_LMA;
 	save->rip = start->entry;
 	vcpu->regs.rax = vcpu->regs.rdi = start->context;
+}
+
+static void start_linux(struct vcpu *vcpu, struct vmcb_save *save, const struct vcpu_start *start)
+{
+	start_long(vcpu, save, start);
+	save->cs.selector = LINUX_CODE_SELECTOR;
+	save->ds.selector = save->es.selector = save->ss.selector = LINUX_DATA_SELECTOR;
+	save->gdtr.base = start->gdt;
+	save->gdtr.limit = START_LINUX_GDT_SIZE - 1;
+	vcpu->regs.rax = vcpu->regs.rdi = 0;
+	vcpu->regs.rsi = start->context;
 }
 
 static void reset_state(struct vcpu *vcpu)
@@ -163,8 +176,9 @@ __attribute__((cold)) void svm_vcpu_reset(struct vcpu *vcpu, const struct vcpu_s
 	vmcb->save.rflags = RFLAGS_RESERVED;
 	switch (start->kind) {
 	case START_REAL: start_real(vcpu, &vmcb->save, start); break;
-	case START_MULTIBOOT: start_multiboot(vcpu, &vmcb->save, start); break;
+	case START_PROTECTED: start_protected(vcpu, &vmcb->save, start); break;
 	case START_LONG: start_long(vcpu, &vmcb->save, start); break;
+	case START_LINUX: start_linux(vcpu, &vmcb->save, start); break;
 	}
 	guest_state_reset(vcpu);
 	(void)svm_audit_vcpu(vcpu); /* what it finds is in the log; the CPU refuses the entry by itself */

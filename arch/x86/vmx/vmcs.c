@@ -189,7 +189,7 @@ struct start_state {
 };
 
 static const struct start_state start_states[] = {
-	[START_MULTIBOOT] =
+	[START_PROTECTED] =
 		{
 			.code = {.limit = UINT32_MAX,
 				 .selector = 0x08,
@@ -220,6 +220,20 @@ static const struct start_state start_states[] = {
 			.efer = EFER_LME | EFER_LMA,
 			.system_limit = 0,
 		},
+	/* Documentation/x86/boot.rst, 64-bit boot protocol */
+	[START_LINUX] =
+		{
+			.code = {.limit = UINT32_MAX,
+				 .selector = 0x10,
+				 .access = ACCESS_CODE | ACCESS_64 | ACCESS_PAGES},
+			.data = {.limit = UINT32_MAX,
+				 .selector = 0x18,
+				 .access = ACCESS_DATA | ACCESS_32 | ACCESS_PAGES},
+			.cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_PG,
+			.cr4 = CR4_PAE,
+			.efer = EFER_LME | EFER_LMA,
+			.system_limit = START_LINUX_GDT_SIZE - 1,
+		},
 };
 
 /*
@@ -242,7 +256,7 @@ static void load_segments(const struct start_state *state, const struct vcpu_sta
 	vmx_set_segment(SEGMENT_CS, &code);
 	vmx_set_segment(SEGMENT_LDTR, &local);
 	vmx_set_segment(SEGMENT_TR, &task);
-	vmwrite(VMCS_GUEST_GDTR_BASE, 0);
+	vmwrite(VMCS_GUEST_GDTR_BASE, start->gdt);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, state->system_limit);
 	vmwrite(VMCS_GUEST_IDTR_BASE, 0);
 	vmwrite(VMCS_GUEST_IDTR_LIMIT, state->system_limit);
@@ -252,7 +266,7 @@ static void load_general_registers(struct vcpu *vcpu, const struct vcpu_start *s
 {
 	memset(&vcpu->regs, 0, sizeof(vcpu->regs));
 	switch (start->kind) {
-	case START_MULTIBOOT:
+	case START_PROTECTED:
 		vcpu->regs.rax = MULTIBOOT_LOADED;
 		vcpu->regs.rbx = start->context;
 		break;
@@ -263,6 +277,7 @@ static void load_general_registers(struct vcpu *vcpu, const struct vcpu_start *s
 		vcpu->regs.rax = start->context;
 		vcpu->regs.rdi = start->context;
 		break;
+	case START_LINUX: vcpu->regs.rsi = start->context; break;
 	}
 	vmwrite(VMCS_GUEST_RIP, start->kind == START_REAL ? 0 : start->entry);
 	vmwrite(VMCS_GUEST_RSP, 0);
@@ -312,7 +327,7 @@ __attribute__((cold)) void vmx_vcpu_reset(struct vcpu *vcpu, const struct vcpu_s
 	vmx_rearm_preemption(vcpu);
 	load_segments(state, start);
 	load_general_registers(vcpu, start);
-	vmwrite(VMCS_GUEST_CR3, start->kind == START_LONG ? start->cr3 : 0);
+	vmwrite(VMCS_GUEST_CR3, start->cr3);
 	vmx_load_cr0(vcpu, state->cr0);
 	vmx_load_cr4(vcpu, state->cr4);
 	vmx_set_register(vcpu, VIRT_EFER, state->efer);
