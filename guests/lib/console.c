@@ -9,7 +9,8 @@
 #define PAGE_SIZE      4096
 #define LOG_BYTES      48u /* FFA_CONSOLE_LOG_64: six registers of eight */
 #define LINE_SIZE      256
-#define FLUSH_LIMIT_NS 500000000ull
+#define FLUSH_LIMIT_NS 5000000000ull /* a full ring behind those of others takes seconds */
+#define RETRY_TICKS    1000000u	     /* of the TSC: the line moves a few characters */
 
 union ring_page {
 	struct bh_console_ring shared;
@@ -38,19 +39,39 @@ static int ffa_result(const uint64_t x[8])
 	return answer == FFA_ERROR ? (int)x[2] : (int)x[0];
 }
 
+/* The console is behind. There may be no event page yet to sleep for, and no clock page. */
+static void wait_to_retry(void)
+{
+	const uint64_t start = read_tsc();
+	while (read_tsc() - start < RETRY_TICKS)
+		spin_hint();
+}
+
+/* One call. Returns how many characters were taken: fewer than `size` where the console is behind; or the
+ * call's negative code. */
+static int log_some(const uint8_t *from, size_t size)
+{
+	uint64_t x[8] = {FFA_CONSOLE_LOG_64, size};
+	memcpy(&x[2], from, size);
+	bh_call_registers(x);
+	const int result = ffa_result(x);
+	if (result == 0)
+		return (int)size;
+	return result == FFA_RETRY ? (int)x[3] : result;
+}
+
 int bh_console_log(const void *bytes, size_t size)
 {
 	const uint8_t *from = bytes;
 	while (size) {
 		const size_t part = size < LOG_BYTES ? size : LOG_BYTES;
-		uint64_t x[8] = {FFA_CONSOLE_LOG_64, part};
-		memcpy(&x[2], from, part);
-		bh_call_registers(x);
-		const int result = ffa_result(x);
-		if (result < 0)
-			return result;
-		from += part;
-		size -= part;
+		const int taken = log_some(from, part);
+		if (taken < 0)
+			return taken;
+		if ((size_t)taken < part)
+			wait_to_retry();
+		from += taken;
+		size -= (size_t)taken;
 	}
 	return 0;
 }

@@ -118,7 +118,7 @@ enum exit_action exit_hypercall(struct vcpu *vcpu)
 
 void call_partition_reset(struct partition *partition)
 {
-	vendor_console_settle(partition); /* its last words */
+	vendor_console_last_words(partition);
 	partition->console_ring = NULL;
 	partition->console_ring_gpa = 0;
 	atomic_store(&partition->memory_protected, 0);

@@ -74,8 +74,11 @@ void vendor_timer(struct vcpu *vcpu);
 void vendor_console_input(struct vcpu *vcpu);
 void vendor_console_poll(struct vcpu *vcpu);
 
-/* Any of the partition's CPUs: empties the ring's output and makes the guest kick for the next byte. */
-void vendor_console_settle(struct partition *partition);
+/* Any of the partition's CPUs: empties the ring's output, as far as the console has room (false: not all),
+ * and makes the guest kick for the next byte. */
+bool vendor_console_settle(struct partition *partition);
+/* The ring goes away: all of it is read, and what the console has no room for is lost. */
+void vendor_console_last_words(struct partition *partition);
 
 /* Stolen time, on the vCPU's own CPU: `ticks` of the TSC that it was ready to run and the hypervisor used. */
 void pvtime_vcpu_reset(struct vcpu *vcpu);

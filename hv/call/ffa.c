@@ -18,9 +18,10 @@ static enum exit_action ffa_success(struct call_results *out)
 	return EXIT_NEXT;
 }
 
-static enum exit_action ffa_error(struct call_results *out, int32_t code)
+/* `done`: how much of it was carried out all the same. */
+static enum exit_action ffa_error(struct call_results *out, int32_t code, size_t done)
 {
-	*out = (struct call_results){.x0 = FFA_ERROR, .x2 = (uint64_t)(int64_t)code, .count = 4};
+	*out = (struct call_results){.x0 = FFA_ERROR, .x2 = (uint64_t)(int64_t)code, .x3 = done, .count = 4};
 	return EXIT_NEXT;
 }
 
@@ -31,14 +32,15 @@ static enum exit_action console_log(struct vcpu *vcpu, const struct call_argumen
 	const uint64_t words[LOG_REGISTERS] = {in->x2, in->x3, regs->r8, regs->r9, regs->r10, regs->r11};
 	size_t width = in->function & SMCCC_64 ? sizeof(uint64_t) : sizeof(uint32_t);
 	uint8_t text[LOG_BYTES_MAX];
+	size_t taken = 0;
 
 	if (in->x1 == 0 || in->x1 > LOG_REGISTERS * width)
-		return ffa_error(out, FFA_INVALID_PARAMETERS);
+		return ffa_error(out, FFA_INVALID_PARAMETERS, 0);
 	for (size_t i = 0; i < LOG_REGISTERS; i++)
 		memcpy(text + i * width, &words[i], width);
-	vendor_console_settle(vcpu->partition); /* what was written to the ring earlier is read earlier */
-	console_write(vcpu->partition, text, in->x1);
-	return ffa_success(out);
+	if (vendor_console_settle(vcpu->partition)) /* what was written to the ring earlier is read earlier */
+		taken = console_write(vcpu->partition, text, in->x1);
+	return taken == in->x1 ? ffa_success(out) : ffa_error(out, FFA_RETRY, taken);
 }
 
 #define FFA_FIRST CALL_NUMBER(FFA_CONSOLE_LOG_32)

@@ -152,28 +152,42 @@ static enum exit_action clock_page(struct vcpu *vcpu, const struct call_argument
  * CPUs.
  */
 
-/* Bytes moved from the ring to the console: at most the size of the ring, whatever its positions claim. */
-static uint32_t drain(struct partition *partition, struct bh_console_ring *ring)
+/* What became of the ring's bytes. */
+struct drained {
+	uint32_t moved, left;
+};
+
+/*
+ * Moves bytes from the ring to the console: at most the size of the ring, whatever its positions claim, and
+ * no more than the console has room for. `last`: the ring goes away, and what finds no room is lost.
+ */
+static struct drained drain(struct partition *partition, struct bh_console_ring *ring, bool last)
 {
 	uint32_t head = __atomic_load_n(&ring->out_head, __ATOMIC_ACQUIRE);
 	uint32_t total = MIN(head - __atomic_load_n(&ring->out_tail, __ATOMIC_RELAXED), BH_RING_OUT_SIZE);
+	uint32_t left = total, part, taken = 0;
 	uint8_t copy[COPY_SIZE];
 
-	for (uint32_t left = total, part; left > 0; left -= part) {
+	for (part = 0; left > 0 && taken == part; left -= taken) {
 		uint32_t place = (head - left) % BH_RING_OUT_SIZE;
 
 		part = MIN(MIN(left, COPY_SIZE), BH_RING_OUT_SIZE - place);
 		memcpy(copy, ring->out + place, part);
-		console_write(partition, copy, part);
+		taken = part;
+		if (last)
+			console_write_last(partition, copy, part);
+		else
+			taken = (uint32_t)console_write(partition, copy, part);
 	}
-	if (total > 0)
-		__atomic_store_n(&ring->out_tail, head, __ATOMIC_RELEASE);
-	return total;
+	if (left < total)
+		__atomic_store_n(&ring->out_tail, head - left, __ATOMIC_RELEASE);
+	return (struct drained){.moved = total - left, .left = left};
 }
 
-static void tell_space(struct partition *partition, struct bh_console_ring *ring)
+/* A guest that waits is woken by progress only: it may ask again at once. */
+static void tell_space(struct partition *partition, struct bh_console_ring *ring, struct drained drained)
 {
-	if (!__atomic_load_n(&ring->out_waiting, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&ring->out_waiting, __ATOMIC_RELAXED) || (drained.left && !drained.moved))
 		return;
 	__atomic_store_n(&ring->out_waiting, 0, __ATOMIC_SEQ_CST);
 	vcpu_raise_event(&partition->vcpu[CONSOLE_VCPU], BH_EVENT_CONSOLE_SPACE);
@@ -181,39 +195,54 @@ static void tell_space(struct partition *partition, struct bh_console_ring *ring
 
 /* Empties the ring and asks for a kick; looks once more, for a byte written before the guest could see that.
  */
-static uint32_t drain_and_sleep(struct partition *partition, struct bh_console_ring *ring)
+static struct drained drain_and_sleep(struct partition *partition, struct bh_console_ring *ring)
 {
-	uint32_t moved = drain(partition, ring);
+	struct drained first = drain(partition, ring, false), second;
 
 	__atomic_store_n(&ring->kick_wanted, 1, __ATOMIC_SEQ_CST);
-	return moved + drain(partition, ring);
+	second = drain(partition, ring, false);
+	return (struct drained){.moved = first.moved + second.moved, .left = second.left};
 }
 
-/* True while bytes flow: then the ring is looked at again later, and the guest need not call. */
+/*
+ * True while bytes flow: then the ring is looked at again later, and the guest need not call. Nor need it
+ * while the console has no room: that asks for the rest once it has.
+ */
 static bool fetch_output(struct partition *partition)
 {
+	struct drained drained = {0};
 	struct bh_console_ring *ring;
-	bool flowing = false;
 
 	spin_lock(&partition->device_lock);
 	ring = partition->console_ring;
 	if (ring) {
-		flowing = drain_and_sleep(partition, ring) > 0;
-		if (flowing)
+		drained = drain_and_sleep(partition, ring);
+		if (drained.moved || drained.left)
 			__atomic_store_n(&ring->kick_wanted, 0, __ATOMIC_SEQ_CST);
-		tell_space(partition, ring);
+		tell_space(partition, ring, drained);
 	}
 	spin_unlock(&partition->device_lock);
-	return flowing;
+	return drained.moved > 0;
 }
 
-void vendor_console_settle(struct partition *partition)
+bool vendor_console_settle(struct partition *partition)
 {
+	struct drained drained = {0};
+
 	spin_lock(&partition->device_lock);
 	if (partition->console_ring) {
-		drain_and_sleep(partition, partition->console_ring);
-		tell_space(partition, partition->console_ring);
+		drained = drain_and_sleep(partition, partition->console_ring);
+		tell_space(partition, partition->console_ring, drained);
 	}
+	spin_unlock(&partition->device_lock);
+	return drained.left == 0;
+}
+
+void vendor_console_last_words(struct partition *partition)
+{
+	spin_lock(&partition->device_lock);
+	if (partition->console_ring)
+		(void)drain(partition, partition->console_ring, true);
 	spin_unlock(&partition->device_lock);
 }
 
@@ -285,7 +314,7 @@ static enum exit_action console_ring(struct vcpu *vcpu, const struct call_argume
 		if (!ring)
 			return answer(out, SMCCC_INVALID_PARAMETER);
 	}
-	vendor_console_settle(partition);
+	vendor_console_last_words(partition);
 	set_ring(partition, ring, in->x1);
 	if (ring)
 		vcpu_request(&partition->vcpu[CONSOLE_VCPU], REQUEST_CONSOLE);
@@ -319,7 +348,7 @@ void vendor_vcpu_reset(struct vcpu *vcpu)
 	vcpu_set_timer(vcpu, TIMER_DEADLINE, TIMER_NEVER);
 	pvtime_vcpu_reset(vcpu);
 	if (vcpu->shared->index == CONSOLE_VCPU)
-		vendor_console_settle(vcpu->partition);
+		(void)vendor_console_settle(vcpu->partition); /* the rest follows by itself */
 }
 
 static const struct call_row vendor_rows[] = {

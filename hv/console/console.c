@@ -37,12 +37,15 @@
 #define SCREEN_ONLY_ROOM 512 /* bytes let through a pump where there is no serial port to set the pace */
 
 #define QUEUE_BYTES	(20 * 1024u)
-#define QUEUE_OWN_BYTES (8 * 1024u) /* several fault reports at once */
-/* Of a source's part, half is free when it may go on: the notice and a line of full length must fit in there.
- */
-_Static_assert((QUEUE_BYTES - QUEUE_OWN_BYTES) / CONFIG_MAX_PARTITIONS / 2 >=
-		       2 * sizeof(struct line_header) + CONSOLE_LINE_SIZE + 32,
+#define QUEUE_OWN_BYTES (8 * 1024u)					 /* several fault reports at once */
+#define LINE_ROOM	(sizeof(struct line_header) + CONSOLE_LINE_SIZE) /* what one byte may finish */
+#define BURST_BYTES	16 /* written by a guest that finds its UART's transmitter empty */
+#define BURST_ROOM	(LINE_ROOM + (BURST_BYTES - 1) * sizeof(struct line_header)) /* all of them newlines */
+/* Of a source's part, half is free when it may go on: what it is allowed then must fit in there. */
+_Static_assert((QUEUE_BYTES - QUEUE_OWN_BYTES) / CONFIG_MAX_PARTITIONS / 2 >= BURST_ROOM,
 	       "every partition's part is large enough");
+
+#define STUCK_TICKS 1000u /* the line moves nothing for so many busy ticks: a second, or nobody reads it */
 
 #define NAME_COLUMN   8	       /* "bulkhead" */
 #define LOCK_PATIENCE 1000000u /* tries for a lock before its holder is taken for dead */
@@ -75,6 +78,7 @@ static struct {
 	uint64_t position;
 } log_output;
 static uint64_t redraw_due;
+static _Atomic uint32_t ticks_without_output; /* while there was some; from STUCK_TICKS on nobody waits */
 
 /* ------------------------------------------------------------------------------------------------ what lines
  * look like */
@@ -179,6 +183,7 @@ static void pump(void)
 		if (!terminal_pending(&terminal) && !output_next_line())
 			return;
 		count = MIN(room, (size_t)terminal_pending(&terminal));
+		atomic_store_explicit(&ticks_without_output, 0, memory_order_relaxed);
 		serial_put(terminal_bytes(&terminal), count);
 		terminal_sent(&terminal, count);
 		room -= count;
@@ -269,7 +274,25 @@ static inline void assemble(struct partition *partition, uint8_t byte)
 		line_feed(line, byte, partition_line, partition);
 }
 
-void console_put(struct partition *partition, uint8_t byte)
+/* console_lock held. */
+static bool has_room(const struct partition *partition, uint32_t room)
+{
+	return queue_room(&queues, partition->id + 1) >= room ||
+	       atomic_load_explicit(&ticks_without_output, memory_order_relaxed) >= STUCK_TICKS;
+}
+
+static void hold(struct partition *partition)
+{
+	atomic_store_explicit(&partition->console.held, true, memory_order_relaxed);
+}
+
+static void pump_if_running(void)
+{
+	if (atomic_load_explicit(&phase, memory_order_relaxed) == CONSOLE_RUNNING)
+		pump_if_free();
+}
+
+bool console_put(struct partition *partition, uint8_t byte)
 {
 	struct console_line *line = &partition->console;
 	uint64_t lines;
@@ -281,27 +304,64 @@ void console_put(struct partition *partition, uint8_t byte)
 	line->last_tsc = rdtsc();
 	assemble(partition, byte);
 	finished = line->lines != lines;
+	if (finished && !has_room(partition, BURST_ROOM))
+		hold(partition);
 	spin_unlock(&console_lock);
-	if (finished && atomic_load_explicit(&phase, memory_order_relaxed) == CONSOLE_RUNNING)
-		pump_if_free();
+	if (finished)
+		pump_if_running();
+	return !atomic_load_explicit(&line->held, memory_order_relaxed);
 }
 
-void console_write(struct partition *partition, const uint8_t *bytes, size_t count)
+/* Stops before the byte that might finish a line for which there is no room, unless `all` must be taken. */
+static size_t write(struct partition *partition, const uint8_t *bytes, size_t count, bool all)
 {
 	struct console_line *line = &partition->console;
 	uint64_t lines;
 	bool finished;
+	size_t taken;
 
 	spin_lock(&console_lock);
 	lines = line->lines;
-	line->bytes += count;
+	for (taken = 0; taken < count; taken++) {
+		if (!all && !line_is_plain(line, bytes[taken]) && !has_room(partition, LINE_ROOM)) {
+			hold(partition);
+			break;
+		}
+		assemble(partition, bytes[taken]);
+	}
+	line->bytes += taken;
 	line->last_tsc = rdtsc();
-	for (size_t i = 0; i < count; i++)
-		assemble(partition, bytes[i]);
 	finished = line->lines != lines;
 	spin_unlock(&console_lock);
-	if (finished && atomic_load_explicit(&phase, memory_order_relaxed) == CONSOLE_RUNNING)
-		pump_if_free();
+	if (finished)
+		pump_if_running();
+	return taken;
+}
+
+size_t console_write(struct partition *partition, const uint8_t *bytes, size_t count)
+{
+	return write(partition, bytes, count, false);
+}
+
+void console_write_last(struct partition *partition, const uint8_t *bytes, size_t count)
+{
+	(void)write(partition, bytes, count, true);
+}
+
+/* Who was held goes on once half of its part is free, so that it is not woken for every line. console_lock
+ * held. */
+static void release_writers(void)
+{
+	for (uint32_t i = 0; i < partition_count; i++) {
+		struct partition *partition = &partitions[i];
+		bool held = atomic_load_explicit(&partition->console.held, memory_order_relaxed);
+
+		if (!held || !has_room(partition, queues.ring[i + 1].size / 2))
+			continue;
+		atomic_store_explicit(&partition->console.held, false, memory_order_relaxed);
+		if (atomic_load(&partition->state) == PARTITION_RUNNING)
+			vcpu_request(&partition->vcpu[0], REQUEST_CONSOLE);
+	}
 }
 
 /* What a partition that has ended left unfinished; `all`: of every partition. console_lock held. */
@@ -468,7 +528,7 @@ static void feed_log(void)
 		bool room;
 
 		spin_lock(&console_lock);
-		room = queue_has_room(&queues, QUEUE_OWN, 2);
+		room = queue_room(&queues, QUEUE_OWN) >= 2 * LINE_ROOM;
 		spin_unlock(&console_lock);
 		if (!room)
 			return;
@@ -492,10 +552,13 @@ static bool drain_output(uint64_t now)
 
 	if (!spin_try_lock(&output_lock))
 		return true;
+	atomic_fetch_add_explicit(&ticks_without_output, 1, memory_order_relaxed);
 	pump();
 	if (!terminal_pending(&terminal)) {
 		spin_lock(&console_lock);
 		waiting = queue_waiting(&queues);
+		if (!waiting)
+			atomic_store_explicit(&ticks_without_output, 0, memory_order_relaxed);
 		spin_unlock(&console_lock);
 		if (!waiting)
 			update_live_line(now);
@@ -546,6 +609,9 @@ void console_tick(void)
 	spin_unlock(&console_lock);
 
 	busy = drain_output(now) || log_output.shown || now - keyboard.last_input < ms_to_tsc(INPUT_BUSY_MS);
+	spin_lock(&console_lock);
+	release_writers();
+	spin_unlock(&console_lock);
 	now = rdtsc();
 	behind = draw_screen(now);
 	arm_tick(now, busy, behind);

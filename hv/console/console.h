@@ -5,7 +5,8 @@
  *
  * Output never blocks an exit: whole lines go to a ring, which CPU 0 drains into the UART's FIFO on its
  * console tick (TIMER_CONSOLE; 10 ms idle, 1 ms while there is output waiting). A partition that outruns the
- * line loses whole lines, and is told how many.
+ * line is told to wait, each on its own account; one that will not wait loses whole lines, and is told how
+ * many. Nobody waits for a line that does not move.
  */
 #pragma once
 
@@ -22,9 +23,17 @@ void console_start(void);
  * be. */
 void console_synchronous(void);
 
-/* A byte of guest output, from one of the partition's CPUs (device or call). */
-void console_put(struct partition *partition, uint8_t byte);
-void console_write(struct partition *partition, const uint8_t *bytes, size_t count);
+/*
+ * Output of a guest, from one of the partition's CPUs (device or call). Whoever is told that there is no room
+ * is called again when there is: REQUEST_CONSOLE of vCPU 0.
+ *
+ * A byte, which is taken in any case. false: a burst of a FIFO's size still finds room, more may get lost.
+ */
+bool console_put(struct partition *partition, uint8_t byte);
+/* Takes what there is room for, and returns how many bytes that was. */
+size_t console_write(struct partition *partition, const uint8_t *bytes, size_t count) MUST_CHECK;
+/* Takes all of it; lines that find no room are lost. */
+void console_write_last(struct partition *partition, const uint8_t *bytes, size_t count);
 
 /* The console tick of CPU 0: drains output, reads input, flushes unfinished lines, runs the monitor. */
 void console_tick(void);

@@ -141,7 +141,7 @@ bool queue_pop(struct line_queues *queues, struct queued_line *line)
 	line->style = (enum line_style)header.style;
 	line->length = header.length;
 	ring_read(ring, line->text, header.length);
-	ring->spent += header.length;
+	ring->spent += QUEUE_LINE_COST + header.length;
 	return true;
 }
 
@@ -153,11 +153,14 @@ bool queue_waiting(const struct line_queues *queues)
 	return false;
 }
 
-bool queue_has_room(const struct line_queues *queues, uint32_t source, uint32_t lines)
+uint32_t queue_room(const struct line_queues *queues, uint32_t source)
 {
 	const struct source_ring *ring = &queues->ring[source];
+	uint32_t notice = ring->lost ? sizeof(struct line_header) + LOST_TEXT : 0; /* goes first */
 
-	return ring->size - ring->used >= lines * (sizeof(struct line_header) + CONSOLE_LINE_SIZE);
+	if (ring->dropping && ring->used > ring->size / 2)
+		return 0;
+	return ring->size - MIN(ring->used + notice, ring->size);
 }
 
 void queue_settle(struct line_queues *queues)

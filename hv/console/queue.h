@@ -14,6 +14,7 @@
 #define QUEUE_OWN	0 /* the hypervisor's own lines; partition i is source i + 1 */
 #define QUEUE_BURST	1024u
 #define QUEUE_OWN_BURST 4096u /* a fault report stays in one piece */
+#define QUEUE_LINE_COST 24u   /* a line's prefix, colour and end are sent too: an empty one is not free */
 
 enum line_style {
 	LINE_TEXT, /* in the colour of its source */
@@ -66,8 +67,8 @@ bool queue_pop(struct line_queues *queues, struct queued_line *line);
 
 bool queue_waiting(const struct line_queues *queues);
 
-/* Room for `lines` lines of full length? */
-bool queue_has_room(const struct line_queues *queues, uint32_t source, uint32_t lines);
+/* Bytes that lines of this source, headers and all, may take up now without one being lost. */
+uint32_t queue_room(const struct line_queues *queues, uint32_t source);
 
 /* Tells of lost lines where nothing follows that would tell. */
 void queue_settle(struct line_queues *queues);

@@ -57,6 +57,7 @@ struct console_line {
 	uint8_t escape; /* inside an escape sequence, which is dropped */
 	uint8_t escape_length;
 	bool wrapped;	       /* the line is the rest of an over-long one */
+	_Atomic bool held;     /* the console had no room: it asks vCPU 0 once it has */
 	uint64_t last_tsc;     /* when the last byte came */
 	uint64_t bytes, lines; /* statistics */
 };

@@ -158,8 +158,9 @@ static enum chipset_order uart_out(struct vcpu *vcpu, uint16_t port, uint32_t va
 {
 	struct partition *partition = vcpu->partition;
 
-	if (uart_write(&partition->devices->uart, port % UART_REGISTERS, (uint8_t)value))
-		console_put(partition, (uint8_t)value);
+	if (uart_write(&partition->devices->uart, port % UART_REGISTERS, (uint8_t)value) &&
+	    unlikely(!console_put(partition, (uint8_t)value)))
+		uart_hold(&partition->devices->uart);
 	update_serial_line(partition);
 	return CHIPSET_NOTHING;
 }
@@ -508,6 +509,8 @@ void full_console_input(struct vcpu *vcpu)
 {
 	spin_lock(&vcpu->partition->device_lock);
 	receive(vcpu->partition);
+	if (!atomic_load(&vcpu->partition->console.held))
+		uart_release(&vcpu->partition->devices->uart);
 	update_serial_line(vcpu->partition);
 	spin_unlock(&vcpu->partition->device_lock);
 }

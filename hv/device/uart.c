@@ -61,6 +61,7 @@ void uart_reset(struct uart *uart)
 {
 	memset(uart, 0, sizeof(*uart));
 	uart->divisor_low = 1; /* 115200 baud, as firmware leaves it */
+	uart->transmitter = LSR_TRANSMITTER_EMPTY;
 }
 
 static bool fifo_on(const struct uart *uart)
@@ -88,6 +89,19 @@ void uart_receive(struct uart *uart, uint8_t byte)
 	}
 	uart->fifo[(uart->first + uart->count) % UART_FIFO_SIZE] = byte;
 	uart->count++;
+}
+
+void uart_hold(struct uart *uart)
+{
+	uart->transmitter = 0;
+	uart->transmitter_emptied = false;
+}
+
+void uart_release(struct uart *uart)
+{
+	if (!uart->transmitter)
+		uart->transmitter_emptied = true;
+	uart->transmitter = LSR_TRANSMITTER_EMPTY;
 }
 
 static uint8_t take_received(struct uart *uart)
@@ -134,13 +148,13 @@ static void write_fifo_control(struct uart *uart, uint8_t value)
 static void write_interrupt_enable(struct uart *uart, uint8_t value)
 {
 	if ((value & IER_TRANSMITTER) && !(uart->interrupt_enable & IER_TRANSMITTER))
-		uart->transmitter_emptied = true;
+		uart->transmitter_emptied = uart->transmitter;
 	uart->interrupt_enable = value & IER_ALL;
 }
 
 static bool transmit(struct uart *uart, uint8_t value)
 {
-	uart->transmitter_emptied = true;
+	uart->transmitter_emptied = uart->transmitter;
 	if (!(uart->modem_control & MCR_LOOPBACK))
 		return true;
 	uart_receive(uart, value);
@@ -202,7 +216,7 @@ static uint8_t read_interrupt_id(struct uart *uart)
 
 static uint8_t read_line_status(struct uart *uart)
 {
-	const uint8_t status = LSR_TRANSMITTER_EMPTY | uart->line_errors | (uart->count ? LSR_RECEIVED : 0);
+	const uint8_t status = uart->transmitter | uart->line_errors | (uart->count ? LSR_RECEIVED : 0);
 
 	uart->line_errors = 0;
 	return status;

@@ -99,6 +99,7 @@
 #define FFA_SUCCESS_32	       0x84000061u
 #define FFA_NOT_SUPPORTED      (-1)
 #define FFA_INVALID_PARAMETERS (-2)
+#define FFA_RETRY	       (-7) /* CONSOLE_LOG: x3 characters were taken, the console has no room for more */
 
 #define TRNG_VERSION		0x84000050u
 #define TRNG_FEATURES		0x84000051u

@@ -145,6 +145,7 @@ static void step_world(struct input *input)
 	fake.wait_result = waits[what & 1];
 	fake.command_status = what & 2 ? ERR_BUSY : OK;
 	fake.entropy_left = what >> 2 & 7;
+	fake.console_room = what & 0x80 ? FAKE_CONSOLE_SIZE : what;
 	if (atomic_load(&queue->head) - atomic_load(&queue->tail) < INPUT_SIZE)
 		fake_type((const char[]){(char)(what | 1), 0});
 	atomic_store(&fake.shared[what >> 2 & 3].state, what >> 4 & 3 ? VCPU_ON : VCPU_OFF);

@@ -65,6 +65,7 @@ void fake_destroy(void)
 {
 	free(fake.memory);
 	memset(&fake, 0, sizeof(fake));
+	fake.console_room = FAKE_CONSOLE_SIZE;
 }
 
 struct fake_registers fake_call(unsigned cpu, struct fake_registers in)
@@ -153,13 +154,19 @@ enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes)
  * The console and the random number generator.
  */
 
-void console_write(struct partition *partition, const uint8_t *bytes, size_t count)
+size_t console_write(struct partition *partition, const uint8_t *bytes, size_t count)
 {
-	size_t kept = MIN(count, FAKE_CONSOLE_SIZE - fake.console_length);
+	size_t taken = MIN(count, fake.console_room - MIN(fake.console_length, fake.console_room));
 
 	require(partition == &fake.partition, "output is the caller's own");
-	memcpy(fake.console + fake.console_length, bytes, kept);
-	fake.console_length += kept;
+	memcpy(fake.console + fake.console_length, bytes, taken);
+	fake.console_length += taken;
+	return taken;
+}
+
+void console_write_last(struct partition *partition, const uint8_t *bytes, size_t count)
+{
+	(void)!console_write(partition, bytes, count);
 }
 
 bool entropy_present(void)

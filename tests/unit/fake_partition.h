@@ -26,8 +26,8 @@ struct fake {
 	struct vcpu_shared shared[FAKE_VCPUS];
 	uint8_t *memory; /* GPA 0 .. FAKE_MEMORY_SIZE */
 
-	char console[FAKE_CONSOLE_SIZE]; /* what was written, cut when full */
-	size_t console_length;
+	char console[FAKE_CONSOLE_SIZE];     /* what was written */
+	size_t console_length, console_room; /* takes no more than that */
 
 	enum partition_order order; /* the last one posted */
 	enum status command_status; /* what partition_command() shall answer */

@@ -89,11 +89,11 @@ enum exit_action exit_fault(struct vcpu *vcpu, const char *text, ...)
 	return EXIT_LEAVE;
 }
 
-void console_put(struct partition *partition, uint8_t byte)
+bool console_put(struct partition *partition, uint8_t byte)
 {
-	(void)partition;
 	if (pc.console_length < sizeof(pc.console))
 		pc.console[pc.console_length++] = (char)byte;
+	return !atomic_load(&partition->console.held);
 }
 
 void *pool_allocate(size_t pages)

@@ -306,6 +306,160 @@ static void test_flood_does_not_delay_others(void **state)
 	assert_true(calm - wire < 2048);
 }
 
+/* An empty line takes as much of the line as its prefix. */
+static void test_flood_of_nothing_does_not_delay_others(void **state)
+{
+	char *calm;
+
+	(void)state;
+	wire_room = 0;
+	for (int i = 0; i < 1000; i++)
+		put(0, "\n");
+	put(1, "calm\n");
+	wire_room = 16;
+	ticks(2000);
+	calm = strstr(wire, BETA("calm"));
+	assert_non_null(calm);
+	assert_true(calm - wire < 2048);
+}
+
+/* Writes until the console holds; returns the bytes taken. */
+static size_t write_all_there_is_room_for(unsigned partition, const char *text)
+{
+	size_t length = strlen(text), total = 0, taken = 0;
+
+	do {
+		taken = console_write(&two[partition], (const uint8_t *)text, length);
+		total += taken;
+	} while (taken == length);
+	return total;
+}
+
+static void test_writer_that_waits_loses_nothing(void **state)
+{
+	char line[64];
+	int number, last = -1, lines = 0;
+
+	(void)state;
+	for (int i = 0; i < 500; i++) {
+		size_t length = (size_t)snprintf(line, sizeof(line), "line %d\n", i), taken = 0;
+
+		wire_room = i % 7 ? 0 : 16;
+		while ((taken += console_write(&two[0], (uint8_t *)line + taken, length - taken)) < length) {
+			wire_room = 16;
+			requested = NULL;
+			for (unsigned n = 0; !requested; n++) {
+				assert_true(n < 10000);
+				ticks(1);
+			}
+			assert_ptr_equal(requested, &vcpus[0]);
+		}
+	}
+	wire_room = 16;
+	ticks(5000);
+	for (char *next = wire; *next; next = strchr(next, '\n') + 1, lines++) {
+		assert_int_equal(sscanf(next, "\033[36malpha   | line %d\033[0m\r\n", &number), 1);
+		assert_int_equal(number, ++last);
+	}
+	assert_int_equal(lines, 500);
+	assert_int_equal(two[0].console.lines, 500);
+}
+
+/* The longest line in the smallest number of bytes, and the other way round. */
+static void test_room_is_kept_for_what_bytes_become(void **state)
+{
+	static const char *const texts[] = {"\n", "\t", "\x01", "\x80\n", "0123456789abcde\t\n"};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(texts); i++) {
+		wire_room = 0;
+		assert_true(write_all_there_is_room_for(0, texts[i]) > 0);
+		assert_int_equal(console_write(&two[0], (const uint8_t *)texts[i], 1) == 1,
+				 texts[i][0] == '0');
+		wire_room = 16;
+		ticks(5000);
+	}
+	assert_null(strstr(wire, "lost"));
+}
+
+static void test_held_writer_does_not_hold_others(void **state)
+{
+	(void)state;
+	wire_room = 0;
+	write_all_there_is_room_for(0, "flood flood flood flood\n");
+	assert_int_equal(console_write(&two[1], (const uint8_t *)"calm\n", 5), 5);
+	assert_true(console_put(&two[1], 'x'));
+	assert_false(two[1].console.held);
+	wire_room = 16;
+	ticks(2000);
+	assert_non_null(strstr(wire, BETA("calm")));
+}
+
+/* From "hold" on a burst of a FIFO's size still finds room, whatever it is. */
+static void test_byte_writer_is_told_to_wait(void **state)
+{
+	(void)state;
+	wire_room = 0;
+	for (int i = 0; i < 255; i++)
+		assert_true(console_put(&two[0], 'x'));
+	while (console_put(&two[0], '\n'))
+		;
+	for (int i = 0; i < 16; i++)
+		assert_false(console_put(&two[0], '\n'));
+	wire_room = 16;
+	requested = NULL;
+	ticks(10000);
+	assert_ptr_equal(requested, &vcpus[0]);
+	assert_true(console_put(&two[0], 'y'));
+	assert_null(strstr(wire, "lost"));
+}
+
+static void test_nobody_waits_for_a_line_that_does_not_move(void **state)
+{
+	(void)state;
+	wire_room = 0;
+	write_all_there_is_room_for(0, "flood flood flood flood\n");
+	ticks(900);
+	assert_true(two[0].console.held);
+	requested = NULL;
+	ticks(200);
+	assert_ptr_equal(requested, &vcpus[0]);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(console_write(&two[0], (const uint8_t *)"lost\n", 5), 5);
+	wire_room = 16; /* it moves again */
+	ticks(5000);
+	assert_non_null(strstr(wire, " lines lost]"));
+	wire_room = 0;
+	write_all_there_is_room_for(0, "flood flood flood flood\n");
+	assert_true(two[0].console.held);
+}
+
+static void test_last_words_are_taken_or_lost(void **state)
+{
+	(void)state;
+	wire_room = 0;
+	write_all_there_is_room_for(0, "flood\n");
+	for (int i = 0; i < 100; i++)
+		console_write_last(&two[0], (const uint8_t *)"the end\n", 8);
+	wire_room = 16;
+	ticks(5000);
+	assert_non_null(strstr(wire, ALPHA("the end")));
+	assert_non_null(strstr(wire, " lines lost]"));
+}
+
+static void test_partition_that_is_off_is_not_woken(void **state)
+{
+	(void)state;
+	wire_room = 0;
+	write_all_there_is_room_for(0, "flood\n");
+	two[0].state = PARTITION_OFF;
+	requested = NULL;
+	wire_room = 16;
+	ticks(5000);
+	assert_null(requested);
+	assert_false(two[0].console.held);
+}
+
 static void test_end_of_partition_ends_its_line(void **state)
 {
 	(void)state;
@@ -715,6 +869,24 @@ static void test_queue_share_is_a_partitions_own(void **state)
 	assert_true(queues.ring[1].lost > 800);
 }
 
+/* As many lines as fit into the room that is told, not one less, also while a notice is due. */
+static void test_queue_room_is_true(void **state)
+{
+	const uint32_t line = sizeof(struct line_header) + 5;
+
+	(void)state;
+	queue_start(&queues, queue_memory, sizeof(queue_memory), 1024, 2);
+	assert_int_equal(queue_room(&queues, 1), (sizeof(queue_memory) - 1024) / 2);
+	for (int round = 0; round < 3; round++) {
+		while (queue_room(&queues, 1) >= line)
+			assert_true(queue_push(&queues, 1, LINE_TEXT, "flood", 5));
+		assert_false(queue_push(&queues, 1, LINE_TEXT, "flood", 5));
+		assert_int_equal(queue_room(&queues, 1), 0);
+		while (queue_room(&queues, 1) < line)
+			assert_non_null(pop());
+	}
+}
+
 static void test_queue_settles_the_account(void **state)
 {
 	const char *text, *last = NULL;
@@ -766,6 +938,14 @@ int main(void)
 		WHOLE(test_at_most_a_fifo_a_tick),
 		WHOLE(test_flood_loses_whole_lines_and_says_so),
 		WHOLE(test_flood_does_not_delay_others),
+		WHOLE(test_flood_of_nothing_does_not_delay_others),
+		WHOLE(test_writer_that_waits_loses_nothing),
+		WHOLE(test_room_is_kept_for_what_bytes_become),
+		WHOLE(test_held_writer_does_not_hold_others),
+		WHOLE(test_byte_writer_is_told_to_wait),
+		WHOLE(test_nobody_waits_for_a_line_that_does_not_move),
+		WHOLE(test_last_words_are_taken_or_lost),
+		WHOLE(test_partition_that_is_off_is_not_woken),
 		WHOLE(test_end_of_partition_ends_its_line),
 		WHOLE(test_hypervisor_lines),
 		WHOLE(test_synchronous_writes_everything),
@@ -792,6 +972,7 @@ int main(void)
 		cmocka_unit_test(test_queue_keeps_the_order),
 		cmocka_unit_test(test_queue_order_survives_the_wrap_of_its_counter),
 		cmocka_unit_test(test_queue_share_is_a_partitions_own),
+		cmocka_unit_test(test_queue_room_is_true),
 		cmocka_unit_test(test_queue_settles_the_account),
 		cmocka_unit_test(test_keys),
 	};

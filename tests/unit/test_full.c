@@ -57,6 +57,24 @@ static void writes_to_the_console(void **state)
 	assert_memory_equal(pc.console, "hello\n", 6);
 }
 
+static void console_holds_the_transmitter(void **state)
+{
+	(void)state;
+	pc_out(COM1 + 1, 0x02);
+	pc_out(COM1 + 4, 0x08);
+	assert_int_equal(pc_in(COM1 + 2), 0x02);
+	atomic_store(&pc.partition.console.held, true);
+	pc_out(COM1, 'x');
+	assert_int_equal(pc_in(COM1 + 5), 0);
+	assert_int_equal(pc_in(COM1 + 2), 0x01);
+	type("a"); /* input asks for the same as room does */
+	assert_int_equal(pc_in(COM1 + 5), 0x01);
+	atomic_store(&pc.partition.console.held, false);
+	full_console_input(&pc.vcpu[0]);
+	assert_int_equal(pc_in(COM1 + 5), 0x61);
+	assert_int_equal(pc_in(COM1 + 2), 0x02);
+}
+
 static void input_waits_for_room(void **state)
 {
 	const char *text = "a line longer than the sixteen bytes of the FIFO";
@@ -441,6 +459,7 @@ int main(void)
 #undef TEST
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {TEST(writes_to_the_console),
+					   TEST(console_holds_the_transmitter),
 					   TEST(input_waits_for_room),
 					   TEST(serial_interrupt),
 					   TEST(lint0_gates_the_pic),

@@ -172,11 +172,38 @@ static void loopback(void **state)
 	assert_int_equal(uart_read(&uart, RBR), 'l');
 }
 
+/* While it is held nothing says that it is empty, and its release is an interrupt. */
+static void held_transmitter(void **state)
+{
+	(void)state;
+	uart_write(&uart, MCR, OUT2);
+	uart_write(&uart, IER, 0x02);
+	assert_int_equal(uart_read(&uart, IIR), 0x02);
+	assert_true(uart_write(&uart, RBR, 'x'));
+	uart_hold(&uart);
+	assert_int_equal(uart_read(&uart, LSR), 0);
+	assert_int_equal(uart_read(&uart, IIR), 0x01);
+	assert_false(uart_interrupt(&uart));
+	assert_true(uart_write(&uart, RBR, 'y')); /* taken all the same */
+	assert_false(uart_interrupt(&uart));
+	uart_write(&uart, IER, 0x00);
+	uart_write(&uart, IER, 0x02);
+	assert_false(uart_interrupt(&uart));
+	uart_release(&uart);
+	assert_int_equal(uart_read(&uart, LSR), 0x60);
+	assert_true(uart_interrupt(&uart));
+	assert_int_equal(uart_read(&uart, IIR), 0x02);
+	assert_false(uart_interrupt(&uart));
+	uart_release(&uart); /* was not held: nothing new */
+	assert_false(uart_interrupt(&uart));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test_setup(power_on, reset),
 					   cmocka_unit_test_setup(scratch_and_divisor, reset),
 					   cmocka_unit_test_setup(transmits, reset),
+					   cmocka_unit_test_setup(held_transmitter, reset),
 					   cmocka_unit_test_setup(receives_one_without_fifo, reset),
 					   cmocka_unit_test_setup(receives_sixteen_with_fifo, reset),
 					   cmocka_unit_test_setup(trigger_levels, reset),

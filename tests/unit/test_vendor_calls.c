@@ -340,6 +340,51 @@ static void test_space_event(void **state)
 	assert_int_equal(events()->pending, BIT(BH_EVENT_CONSOLE_SPACE));
 }
 
+/* What the console does not take stays in the ring; the console itself asks for it, so nobody polls or kicks.
+ */
+static void test_ring_waits_for_room(void **state)
+{
+	(void)state;
+	give_ring();
+	guest_writes("0123456789");
+	fake.console_room = 4;
+	expect(VENDOR_CONSOLE_KICK, 0, 0, SMCCC_SUCCESS);
+	assert_int_equal(fake.console_length, 4);
+	assert_int_equal(ring()->out_tail, 4);
+	assert_int_equal(ring()->kick_wanted, 0);
+	fake.vcpu[0].timer[TIMER_CONSOLE] = TIMER_NEVER;
+	vendor_console_poll(&fake.vcpu[0]);
+	assert_int_equal(ring()->out_tail, 4);
+	assert_int_equal(ring()->kick_wanted, 0);
+	assert_int_equal(fake.vcpu[0].timer[TIMER_CONSOLE], TIMER_NEVER);
+	fake.console_room = FAKE_CONSOLE_SIZE;
+	vendor_console_input(&fake.vcpu[0]); /* what REQUEST_CONSOLE leads to */
+	assert_console("0123456789");
+}
+
+/* A guest that asks again and again is woken by progress, not by its asking. */
+static void test_space_event_needs_progress(void **state)
+{
+	(void)state;
+	give_event_page();
+	give_ring();
+	guest_writes("0123456789");
+	fake.console_room = 4;
+	ring()->out_waiting = 1;
+	expect(VENDOR_CONSOLE_KICK, 0, 0, SMCCC_SUCCESS);
+	assert_int_equal(ring()->out_waiting, 0);
+	assert_true(events_due(&fake.vcpu[0]));
+	events()->pending = 0;
+	ring()->out_waiting = 1;
+	expect(VENDOR_CONSOLE_KICK, 0, 0, SMCCC_SUCCESS);
+	assert_int_equal(ring()->out_waiting, 1);
+	assert_false(events_due(&fake.vcpu[0]));
+	fake.console_room = 5;
+	vendor_console_input(&fake.vcpu[0]);
+	assert_int_equal(ring()->out_waiting, 0);
+	assert_true(events_due(&fake.vcpu[0]));
+}
+
 /* Positions that cannot be: never more than the ring's size is read, never outside of it. */
 static void test_hostile_positions(void **state)
 {
@@ -383,6 +428,27 @@ static void test_log_keeps_the_order(void **state)
 	memcpy(&word, "second", 6);
 	fake_call(0, (struct fake_registers){{FFA_CONSOLE_LOG_64, 6, word}});
 	assert_console("first second");
+}
+
+static void test_log_waits_for_the_ring(void **state)
+{
+	struct fake_registers out;
+	uint64_t word;
+
+	(void)state;
+	give_ring();
+	guest_writes("first ");
+	memcpy(&word, "second", 6);
+	fake.console_room = 4;
+	out = fake_call(0, (struct fake_registers){{FFA_CONSOLE_LOG_64, 6, word}});
+	assert_int_equal(out.x[0], FFA_ERROR);
+	assert_int_equal(out.x[2], (uint64_t)FFA_RETRY);
+	assert_int_equal(out.x[3], 0);
+	fake.console_room = 10;
+	out = fake_call(0, (struct fake_registers){{FFA_CONSOLE_LOG_64, 6, word}});
+	assert_int_equal(out.x[2], (uint64_t)FFA_RETRY);
+	assert_int_equal(out.x[3], 4);
+	assert_console("first seco");
 }
 
 static void test_partition_end_reads_the_rest(void **state)
@@ -497,9 +563,12 @@ int main(void)
 		PARA(test_ring_wraps),
 		PARA(test_full_ring),
 		PARA(test_space_event),
+		PARA(test_ring_waits_for_room),
+		PARA(test_space_event_needs_progress),
 		PARA(test_hostile_positions),
 		PARA(test_ring_taken_back),
 		PARA(test_log_keeps_the_order),
+		PARA(test_log_waits_for_the_ring),
 		PARA(test_partition_end_reads_the_rest),
 		PARA(test_vcpu_0_goes_off),
 		PARA(test_input),
