@@ -182,8 +182,11 @@ static void report_size(void)
 	uint64_t image = ((uint64_t)image_end - (uint64_t)image_text_start) / KIB;
 	uint64_t pool = pool_used() * PAGE_SIZE / KIB;
 
-	log_info("hypervisor: %lu KiB resident: image %lu KiB, CPUs, tables and partitions %lu of %llu KiB",
-		 image + pool, image, pool, pool_size() * PAGE_SIZE / KIB);
+	log_info("hypervisor: %lu KiB resident: image %lu KiB at 0x%llx, CPUs, tables and partitions %lu of "
+		 "%llu KiB at 0x%llx",
+		 image + pool, image, (unsigned long long)boot->image_start, pool,
+		 pool_size() * PAGE_SIZE / KIB,
+		 (unsigned long long)pool_address((const void *)POOL_BASE).value);
 }
 
 static void main_on_own_tables(void)
