@@ -6,6 +6,7 @@
 #include <bulkhead/abi.h>
 
 #include "hv/call/call.h"
+#include "hv/console/console.h"
 #include "hv/core/partition.h"
 #include "hv/lib/clamp.h"
 
@@ -119,6 +120,7 @@ enum exit_action exit_hypercall(struct vcpu *vcpu)
 void call_partition_reset(struct partition *partition)
 {
 	vendor_console_last_words(partition);
+	console_end_line(partition);
 	partition->console_ring = NULL;
 	partition->console_ring_gpa = 0;
 	atomic_store(&partition->memory_protected, 0);

@@ -31,6 +31,7 @@
 #define LIVE_SILENCE_MS	 50  /* after which an unfinished line is worth showing */
 #define INPUT_BUSY_MS	 100 /* after the last byte typed */
 #define INPUT_PER_TICK	 64
+#define FIFOS_PER_TICK	 8
 #define REDRAW_CELLS	 64 /* drawn in one go */
 #define REDRAW_SHARE	 16 /* drawing takes at most one part in so many of CPU 0's time */
 #define REDRAW_ALL	 UINT32_MAX
@@ -172,30 +173,39 @@ static bool output_next_line(void)
 	return true;
 }
 
-/* Hands the UART what its FIFO takes at this moment. */
-static void pump(void)
+/* Hands the UART what its FIFO takes at this moment. false: nothing is left, or it takes nothing. */
+static bool pump(void)
 {
 	size_t room = serial_usable() ? serial_room() : SCREEN_ONLY_ROOM;
+	bool took = room;
 
 	while (room) {
 		size_t count;
 
 		if (!terminal_pending(&terminal) && !output_next_line())
-			return;
+			return false;
 		count = MIN(room, (size_t)terminal_pending(&terminal));
 		atomic_store_explicit(&ticks_without_output, 0, memory_order_relaxed);
 		serial_put(terminal_bytes(&terminal), count);
 		terminal_sent(&terminal, count);
 		room -= count;
 	}
+	return took;
 }
 
 static void pump_if_free(void)
 {
 	if (!spin_try_lock(&output_lock))
 		return;
-	pump();
+	(void)pump();
 	spin_unlock(&output_lock);
+}
+
+/* The UART of a virtual machine, or of a management controller, is empty again at once. */
+static void pump_repeatedly(void)
+{
+	for (unsigned i = 0; i < FIFOS_PER_TICK && pump(); i++)
+		;
 }
 
 static void send_slowly(void)
@@ -364,15 +374,11 @@ static void release_writers(void)
 	}
 }
 
-/* What a partition that has ended left unfinished; `all`: of every partition. console_lock held. */
-static void finish_lines(bool all)
+void console_end_line(struct partition *partition)
 {
-	for (uint32_t i = 0; i < partition_count; i++) {
-		struct partition *partition = &partitions[i];
-
-		if (partition->console.length && (all || atomic_load(&partition->state) == PARTITION_OFF))
-			line_finish(&partition->console, partition_line, partition);
-	}
+	spin_lock(&console_lock);
+	line_finish(&partition->console, partition_line, partition);
+	spin_unlock(&console_lock);
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -553,7 +559,7 @@ static bool drain_output(uint64_t now)
 	if (!spin_try_lock(&output_lock))
 		return true;
 	atomic_fetch_add_explicit(&ticks_without_output, 1, memory_order_relaxed);
-	pump();
+	pump_repeatedly();
 	if (!terminal_pending(&terminal)) {
 		spin_lock(&console_lock);
 		waiting = queue_waiting(&queues);
@@ -604,7 +610,6 @@ void console_tick(void)
 	read_input(now);
 	feed_log();
 	spin_lock(&console_lock);
-	finish_lines(false);
 	queue_settle(&queues);
 	spin_unlock(&console_lock);
 
@@ -693,8 +698,8 @@ void console_synchronous(void)
 		return;
 	log_break_lock();
 	take_lock(&console_lock);
-	if (before == CONSOLE_RUNNING)
-		finish_lines(true);
+	for (uint32_t i = 0; before == CONSOLE_RUNNING && i < partition_count; i++)
+		line_finish(&partitions[i].console, partition_line, &partitions[i]);
 	spin_unlock(&console_lock);
 	take_lock(&output_lock);
 	do

@@ -34,6 +34,8 @@ bool console_put(struct partition *partition, uint8_t byte);
 size_t console_write(struct partition *partition, const uint8_t *bytes, size_t count) MUST_CHECK;
 /* Takes all of it; lines that find no room are lost. */
 void console_write_last(struct partition *partition, const uint8_t *bytes, size_t count);
+/* The end of a life: what it left unfinished is a line, and the next life begins with one of its own. */
+void console_end_line(struct partition *partition);
 
 /* The console tick of CPU 0: drains output, reads input, flushes unfinished lines, runs the monitor. */
 void console_tick(void);

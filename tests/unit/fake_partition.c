@@ -169,6 +169,11 @@ void console_write_last(struct partition *partition, const uint8_t *bytes, size_
 	(void)!console_write(partition, bytes, count);
 }
 
+void console_end_line(struct partition *partition)
+{
+	console_write_last(partition, (const uint8_t *)"|", 1);
+}
+
 bool entropy_present(void)
 {
 	return fake.entropy_present;
