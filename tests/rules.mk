@@ -139,5 +139,5 @@ test: ## build and test everything, on both emulators (STEP="unit fuzz" for part
 
 .PHONY: attack
 attack: all guests hostile ## attack the partitions from inside (PLATFORM=qemu|bochs)
-	$(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_hostile.py \
+	HOSTILE=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_hostile.py \
 		$(if $(filter qemu bochs,$(PLATFORM)),--platform=$(PLATFORM))
