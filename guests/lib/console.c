@@ -86,17 +86,17 @@ static void kick(void)
 	(void)bh_call(VENDOR_CONSOLE_KICK, 0, 0, 0, 0, 0); /* fails only without a ring */
 }
 
-/* Asks for BH_EVENT_CONSOLE_SPACE and sleeps until `used` bytes at most are left in the ring, or another
- * event came. */
+/* Asks for BH_EVENT_CONSOLE_SPACE and sleeps until there is less in the ring, or another event came. The
+ * event of a part that is read at the kick stays pending, so that it ends the sleep. */
 static void wait_for_drain(uint32_t used)
 {
-	__atomic_store_n(&ring->out_waiting, 1, __ATOMIC_SEQ_CST);
-	if (out_used() <= used)
-		return;
-	kick();
 	interrupts_off();
-	if (out_used() > used)
-		bh_idle();
+	__atomic_store_n(&ring->out_waiting, 1, __ATOMIC_SEQ_CST);
+	if (out_used() > used) {
+		kick();
+		if (out_used() > used)
+			bh_idle();
+	}
 	interrupts_on();
 }
 
