@@ -21,6 +21,7 @@ LOGS = os.path.join(BUILD, "test-logs")
 JOBS = os.cpu_count() or 1
 TAIL = 60
 FUZZ_SECONDS = 5
+SYSTEM_TEST_SECONDS = 600  # ends a hang; the longest test takes about 100 s on an idle machine
 SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
@@ -147,7 +148,7 @@ def system_tests(platform):
     """The tests of one emulator; what needs none goes with QEMU's, which boots faster."""
     result = Result(f"system {platform}")
     report = os.path.join(LOGS, f"system-{platform}.xml")
-    status, _ = result.run(["/usr/bin/python3", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider",
+    status, _ = result.run(["/usr/bin/python3", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", f"--timeout={SYSTEM_TEST_SECONDS}",
                             f"--platform={platform}", f"--junit-xml={report}", "tests/system"], 2400)
     read_report(result, report, status)
     return result

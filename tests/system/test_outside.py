@@ -5,10 +5,12 @@ tests/firmware/vandal.c stands between the firmware and the loader, and does the
 
 import os
 import re
+import time
 
 import pytest
 
-from system import BOOT_TIMEOUT, BUILD, System
+from screen import wait_for_row
+from system import BOOT_TIMEOUT, BUILD, LINE_TIMEOUT, System
 
 NOTHING_STARTED = r"\[loader\] Nothing was started. Press a key to return to the firmware."
 
@@ -114,3 +116,120 @@ def test_no_screen_is_told(tmp_path):
         system.wait_line(r"\[loader\] no screen that the hypervisor can draw on", timeout=BOOT_TIMEOUT)
         system.said("bulkhead", "warning: the screen is not used: the firmware offers none")
         both_guests_run(system)
+
+
+def test_no_serial_line_is_told_on_the_screen():
+    """COM2, which this machine does not have."""
+    with System("qemu", "[hypervisor]\nserial_port = 0x2F8\n" + GUESTS.replace(" beats=2", ""), memory=256) as system:
+        system.wait_line(r"\[loader\] starting the hypervisor", timeout=BOOT_TIMEOUT)
+        wait_for_row(system, r"beta +\| ready, type help")
+        _, rows, _ = wait_for_row(system, r"alpha +\| ready, type help")
+        assert any(row.endswith("serial port 2F8h is not used: nothing answers there (all reads give FFh)") for row in rows)
+        assert "hello from" not in system.transcript
+
+
+class SecondPort:
+    """A second serial port on a pipe: its line takes bytes, about 64 KiB of them, until somebody reads or fill()s it."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "port")
+        for end in (".in", ".out"):
+            os.mkfifo(self.path + end)
+        self.pipe = os.open(self.path + ".out", os.O_RDWR | os.O_NONBLOCK)
+
+    def options(self):
+        return ["-chardev", f"pipe,id=second,path={self.path}", "-serial", "chardev:second"]
+
+    def fill(self):
+        for size in (4096, 1):
+            try:
+                while True:
+                    os.write(self.pipe, bytes(size))
+            except BlockingIOError:
+                pass
+
+    def read_until(self, pattern):
+        text, end = b"", time.monotonic() + LINE_TIMEOUT
+        while not re.search(pattern, text):
+            assert time.monotonic() < end, text[-2000:]
+            time.sleep(0.2)
+            try:
+                text += os.read(self.pipe, 1 << 20)
+            except BlockingIOError:
+                pass
+        return text
+
+
+ON_COM2 = "[hypervisor]\nserial_port = 0x2F8\n" + GUESTS.replace(" beats=2", "")
+
+
+def test_serial_line_that_is_stuck_at_boot_is_done_without(tmp_path):
+    port = SecondPort(tmp_path)
+    port.fill()
+    with System("qemu", ON_COM2, memory=256, extra=port.options()) as system:
+        system.wait_line(r"\[loader\] starting the hypervisor", timeout=BOOT_TIMEOUT)
+        wait_for_row(system, r"bulkhead\| (warning: )?serial port 2F8h is not used: the UART there is stuck .*")
+        for guest in ("alpha", "beta"):
+            wait_for_row(system, guest + r" +\| heartbeat [2-9] t=.*")
+
+
+# --- NMI and machine check, from QEMU's monitor; Bochs has no command for either
+
+@pytest.fixture(scope="module")
+def machine():
+    """Three CPUs, the last one without a partition."""
+    with System("qemu", GUESTS.replace("beats=2", "quiet"), cpus=3, memory=256) as system:
+        for guest in ("alpha", "beta"):
+            system.said(guest, "ready, type help", timeout=BOOT_TIMEOUT)
+        yield system
+
+
+def answers(system, number, name):
+    system.keyboard(number)
+    since = system.mark()
+    system.line(f"still here, {name}")
+    system.said(name, f"echo: still here, {name}", since)
+
+
+def test_nmi_is_told_and_the_guests_run_on(machine):
+    since = machine.mark()
+    machine.qemu_monitor("nmi")
+    for cpu in range(3):
+        machine.said("bulkhead", rf".*warning: CPU {cpu}: NMI from outside, 1 in all \(port 61h: 0x[0-9a-f]+, no source "
+                                 r"named\); the guests run on", since)
+    answers(machine, 1, "alpha")
+    answers(machine, 2, "beta")
+
+
+MCG_STATUS = 5  # a machine check in progress, and the interrupted instruction can go on
+UNCORRECTED = 0xBC00000000000134  # valid, uncorrected, enabled, with address
+CORRUPT = 0xBE00000000000134  # and the CPU's context is lost
+
+
+def machine_check(system, status, address):
+    """On CPU 2, which sleeps in the hypervisor: QEMU's own CPU hands machine checks to the guest past every intercept."""
+    system.qemu_monitor(f"mce 2 3 {status:#x} {MCG_STATUS} {address:#x} 0")
+
+
+def memory_of(system, name):
+    found = re.search(rf"partition \d {name}: .* from 0x([0-9a-f]+), image", system.transcript)
+    return int(found[1], 16)
+
+
+def test_machine_check_in_one_partition_ends_it_alone(machine):
+    since = machine.mark()
+    address = memory_of(machine, "beta") + 0x1234
+    machine_check(machine, UNCORRECTED, address)
+    machine.said("bulkhead", rf".*warning: machine check on CPU 2: bank 3, status {UNCORRECTED:016x} \(not corrected\), "
+                             rf"address {address:#x}, memory of .*", since)
+    machine.said("bulkhead", rf".*error: partition beta: machine check: its memory is damaged at HPA {address:#x}", since)
+    machine.said("bulkhead", r".*partition beta is off: machine check in its memory", since)
+    answers(machine, 1, "alpha")
+
+
+def test_machine_check_of_the_hypervisor_stops_the_machine(machine):
+    since = machine.mark()
+    machine_check(machine, CORRUPT, memory_of(machine, "beta"))
+    machine.said("bulkhead", r".*PANIC on CPU 2: machine check", since)
+    machine.said("bulkhead", rf".*machine check on CPU 2: bank 3, status {CORRUPT:016x} .*", since)
+    machine.said("bulkhead", r".*The machine's hardware has failed\. The machine is stopped: .*", since)
