@@ -124,6 +124,10 @@ def step_fuzz(result):
             result.failed.append(name)
 
 
+def step_coverage(result):
+    make(result, "coverage", timeout=600)
+
+
 def read_report(result, path, status):
     """Counts from pytest's own report."""
     try:
@@ -154,7 +158,8 @@ def system_tests(platform):
     return result
 
 
-STEPS = {"build": step_build, "lint": step_lint, "unit": step_unit, "fuzz": step_fuzz}
+STEPS = {"build": step_build, "lint": step_lint, "unit": step_unit, "coverage": step_coverage,
+         "fuzz": step_fuzz}
 
 
 def run_step(name):

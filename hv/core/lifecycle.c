@@ -72,9 +72,9 @@ static void scrub(struct vcpu *vcpu)
 		const struct memory_extent *extent = &partition->extent[i];
 
 		for (uint64_t done = 0; done < extent->size; done += LARGE_PAGE_SIZE) {
-			void *piece = (void *)(GUEST_WINDOW + extent->gpa.value + done);
+			uint64_t size = MIN(extent->size - done, LARGE_PAGE_SIZE);
 
-			memset(piece, 0, MIN(extent->size - done, LARGE_PAGE_SIZE));
+			memset(partition_memory(partition, gpa(extent->gpa.value + done), size), 0, size);
 			serve_requests_while_busy(vcpu);
 		}
 	}

@@ -130,7 +130,7 @@ static uint32_t ready_cpus(void)
 /* Pinned partitions choose first, so that counting ones do not take their CPUs. */
 static enum status assign_all_cpus(const struct config *config)
 {
-	static bool taken[CONFIG_MAX_CPUS];
+	bool taken[CONFIG_MAX_CPUS] = {false};
 	uint32_t wanted = 0;
 	enum status status = OK;
 
