@@ -6,8 +6,9 @@
 #include "hv/lib/printf.h"
 #include "hv/mem/layout.h"
 
-#define LOW_MEMORY_END MIB	 /* start-up IPIs reach pages below 1 MiB */
-#define BOOT_CR3_END   (4 * GIB) /* CPUs start in a mode with 32-bit registers */
+#define LOW_MEMORY_END MIB	    /* start-up IPIs reach pages below 1 MiB */
+#define MEMORY_MAX     (1ull << 52) /* bytes: no physical address has more bits (SDM 3A 4.1.4) */
+#define BOOT_CR3_END   (4 * GIB)    /* CPUs start in a mode with 32-bit registers */
 
 /* Pool pages, beside those for page tables that grow with memory. */
 #define POOL_BASE_PAGES	     24 /* shared tables, devices' tables, the pool's bitmap, the partitions */
@@ -97,6 +98,47 @@ static enum status check_memory(const struct boot_info *boot, char message[BOOT_
 	return OK;
 }
 
+static bool ends(const char *text, size_t size)
+{
+	while (size > 0 && text[size - 1] != '\0')
+		size--;
+	return size > 0;
+}
+
+/* What a partition's figures must be before anything is built, or printed, by them. */
+static const char *config_mistake(const struct partition_config *partition)
+{
+	if (!ends(partition->name, sizeof(partition->name)) ||
+	    !ends(partition->image, sizeof(partition->image)) ||
+	    !ends(partition->cmdline, sizeof(partition->cmdline)))
+		return "a name, image or command line that does not end";
+	if (partition->mode > MODE_PARA || partition->on_fault > ON_FAULT_RESTART)
+		return "an unknown mode or on_fault";
+	if (partition->cpus == 0 || partition->cpus > CONFIG_MAX_CPUS)
+		return "no CPUs, or more than there can be";
+	if (partition->pinned != 0 && partition->pinned != partition->cpus)
+		return "another number of CPUs than it is pinned to";
+	if (partition->memory == 0 || !aligned(partition->memory) || partition->memory > MEMORY_MAX)
+		return "no memory, more than there can be, or part of a page";
+	return NULL;
+}
+
+static enum status check_config(const struct boot_info *boot, char message[BOOT_MESSAGE])
+{
+	for (uint32_t i = 0; i < boot->config.partition_count; i++) {
+		const char *mistake = config_mistake(&boot->config.partition[i]);
+
+		if (!mistake && boot->module[i].size > MEMORY_MAX)
+			mistake = "an image larger than memory can be";
+		if (mistake) {
+			format(message, BOOT_MESSAGE, "partition %u of the configuration has %s", i + 1,
+			       mistake);
+			return ERR_INVALID;
+		}
+	}
+	return OK;
+}
+
 enum status boot_check(const struct boot_info *boot, uint64_t image_bytes, char message[BOOT_MESSAGE])
 {
 	enum status status = check_counts(boot, message);
@@ -105,6 +147,8 @@ enum status boot_check(const struct boot_info *boot, uint64_t image_bytes, char 
 		status = check_addresses(boot, image_bytes, message);
 	if (!status)
 		status = check_memory(boot, message);
+	if (!status)
+		status = check_config(boot, message);
 	return status;
 }
 

@@ -82,6 +82,9 @@ FUZZ_config := $(UNIT_config)
 FUZZ_hypervisor_elf := boot/hypervisor_elf.c
 FUZZ_image  := $(IMAGES)
 FUZZ_console := $(CONSOLE_PURE)
+FUZZ_boot   := $(UNIT_boot)
+FUZZ_printf := hv/lib/printf.c
+FUZZ_ring   := $(CALLS) hv/console/log_ring.c
 
 # --- how they are built -------------------------------------------------------------------------------------------
 

@@ -23,4 +23,4 @@ $(BUILD)/bulkhead.img: tools/mkimage $(BUILD)/boot/BOOTX64.EFI $(BUILD)/bulkhead
 .PHONY: lint
 lint: $(HV_OBJ) $(BUILD)/font.c ## check the source text (one: CHECK=format)
 	@HV_CFLAGS="$(HV_CFLAGS)" LOADER_CFLAGS="$(LOADER_CFLAGS)" GUEST_CFLAGS="$(GUEST_CFLAGS)" \
-		TEST_CFLAGS="$(TEST_FLAGS)" $(PYTHON) tools/lint.py $(CHECK)
+		TEST_CFLAGS="$(MACHINE_INCLUDE) $(TEST_FLAGS)" $(PYTHON) tools/lint.py $(CHECK)

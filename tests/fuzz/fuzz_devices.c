@@ -1,7 +1,7 @@
 /*
  * Fuzzes the PC's devices: a sequence of port, memory and MSR accesses of three vCPUs, with time going on and
  * interrupts taken in between. Nothing is expected but that no access goes astray, and that a vector taken is
- * one that can be.
+ * one that can be. The first byte says whose ports are used: of one device, or of all.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +22,13 @@ struct step {
 static const uint16_t port_bases[] = {0x3F8, 0x20,  0xA0,  0x40, 0x60, 0x70,
 				      0x4D0, 0xCF8, 0x600, 0x92, 0x80, 0x608};
 
+static uint8_t focus; /* a row of port_bases; beyond: all of them */
+
 static uint16_t port_of(const struct step *step)
 {
-	return (uint16_t)(port_bases[step->place % ARRAY_SIZE(port_bases)] + (step->place >> 8) % 8);
+	unsigned row = focus < ARRAY_SIZE(port_bases) ? focus : step->place % ARRAY_SIZE(port_bases);
+
+	return (uint16_t)(port_bases[row] + (step->place >> 8) % 8);
 }
 
 static void act(struct vcpu *vcpu, const struct step *step)
@@ -74,6 +78,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct step step;
 
+	if (size == 0)
+		return 0;
+	focus = *data++ % (2 * ARRAY_SIZE(port_bases));
+	size--;
 	pc_create(VCPUS);
 	for (; size >= sizeof(step); size -= sizeof(step), data += sizeof(step)) {
 		memcpy(&step, data, sizeof(step));

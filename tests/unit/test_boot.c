@@ -132,6 +132,43 @@ static void the_memory_map_is_checked(void **state)
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "kind 9");
 }
 
+/* The config was checked by whoever parsed it; this one may have been parsed by another build, or spoilt
+ * since. */
+static void the_config_is_checked(void **state)
+{
+	static const struct {
+		const char *says;
+		uint32_t cpus, pinned, mode, on_fault;
+		uint64_t memory, module;
+	} rows[] = {
+		{"no CPUs", 0, 0, MODE_PARA, ON_FAULT_STOP, MIB, 1},
+		{"more than there can be", CONFIG_MAX_CPUS + 1, 0, MODE_PARA, ON_FAULT_STOP, MIB, 1},
+		{"than it is pinned to", 1, CONFIG_MAX_CPUS + 1, MODE_PARA, ON_FAULT_STOP, MIB, 1},
+		{"unknown mode", 1, 0, MODE_PARA + 1, ON_FAULT_STOP, MIB, 1},
+		{"unknown mode or on_fault", 1, 0, MODE_PARA, ON_FAULT_RESTART + 1, MIB, 1},
+		{"no memory", 1, 0, MODE_PARA, ON_FAULT_STOP, 0, 1},
+		{"part of a page", 1, 0, MODE_PARA, ON_FAULT_STOP, MIB + 1, 1},
+		{"more than there can be", 1, 0, MODE_PARA, ON_FAULT_STOP, UINT64_MAX - 0xFFF, 1},
+		{"an image larger", 1, 0, MODE_PARA, ON_FAULT_STOP, MIB, UINT64_MAX},
+	};
+	struct partition_config *config = &boot.config.partition[0];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		setup(state);
+		config->cpus = rows[i].cpus;
+		config->pinned = rows[i].pinned;
+		config->mode = rows[i].mode;
+		config->on_fault = rows[i].on_fault;
+		config->memory = rows[i].memory;
+		boot.module[0].size = rows[i].module;
+		expect_refused(boot_check(&boot, IMAGE_BYTES, message), rows[i].says);
+		expect_refused(ERR_INVALID, "partition 1 of the configuration has");
+	}
+	setup(state);
+	memset(config->cmdline, 'x', sizeof(config->cmdline));
+	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "that does not end");
+}
+
 static void every_frame_gets_its_owner(void **state)
 {
 	(void)state;
@@ -235,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup(counts_are_bounded, setup),
 		cmocka_unit_test_setup(addresses_are_checked, setup),
 		cmocka_unit_test_setup(the_memory_map_is_checked, setup),
+		cmocka_unit_test_setup(the_config_is_checked, setup),
 		cmocka_unit_test_setup(every_frame_gets_its_owner, setup),
 		cmocka_unit_test_setup(a_guest_image_must_be_where_images_are, setup),
 		cmocka_unit_test_setup(partitions_may_share_an_image, setup),

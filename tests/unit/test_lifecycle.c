@@ -358,7 +358,7 @@ static void vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
 static void vcpu_run(struct vcpu *vcpu)
 {
 	for (;;) {
-		enum exit_action (*guest)(struct vcpu *) = seen.guest[this_cpu->index];
+		enum exit_action (*guest)(struct vcpu *);
 
 		if (atomic_load(&vcpu->shared->requests) && !vcpu_service(vcpu))
 			return;
