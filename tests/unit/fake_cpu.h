@@ -7,7 +7,7 @@
 #include "arch/x86/cpu.h"
 
 #define FAKE_LEAVES 24
-#define FAKE_MSRS   8
+#define FAKE_MSRS   32
 
 struct fake_leaf {
 	uint32_t leaf, subleaf;

@@ -15,6 +15,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/machine.h"
+#include "arch/x86/machine_events.h"
 #include "arch/x86/percpu.h"
 #include "hv/call/call.h"
 #include "hv/console/console.h"
@@ -51,7 +52,8 @@ static struct {
 	uint64_t armed[CPUS];
 	unsigned kicks[CPUS]; /* IPIs sent to a CPU */
 	unsigned ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets;
-	unsigned nmis, windows_asked;
+	unsigned nmis, windows_asked, reports;
+	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
 	int vector;	/* what full_peek_interrupt() answers */
 	bool event_due; /* para */
@@ -166,6 +168,16 @@ void apic_send(uint32_t apic_id, uint8_t vector)
 	if (vector != VECTOR_KICK)
 		abort();
 	seen.kicks[apic_id]++;
+}
+
+void machine_events_enable(void)
+{
+	seen.listening |= 1u << this_cpu->index;
+}
+
+void machine_events_report(void)
+{
+	seen.reports++;
 }
 
 void host_timer_arm(uint64_t deadline)
@@ -872,6 +884,24 @@ static void test_console_work(void **state)
 	assert_int_equal(seen.ticks, ticks + 2);
 }
 
+/* NMIs and machine checks: every CPU listens, in use or not, and tells what came. */
+static void test_machine_events(void **state)
+{
+	(void)state;
+	cpus[2].vcpu = NULL;
+	partition_count = 1;
+	resume(0);
+	resume(2);
+	partition_count = 2;
+	assert_int_equal(seen.listening, 5);
+	assert_int_equal(seen.reports, 0);
+	resume(2); /* something woke it */
+	assert_int_equal(seen.reports, 1);
+	atomic_fetch_or(&vcpus[0].requests, REQUEST_MACHINE);
+	resume(0);
+	assert_int_equal(seen.reports, 2);
+}
+
 static void test_halt(void **state)
 {
 	uint64_t entries;
@@ -1157,6 +1187,7 @@ int main(void)
 					   TEST(test_one_kick_is_enough),
 					   TEST(test_timers),
 					   TEST(test_console_work),
+					   TEST(test_machine_events),
 					   TEST(test_halt),
 					   TEST(test_halt_masked),
 					   TEST(test_suspend_wakes_while_masked),
