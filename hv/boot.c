@@ -110,8 +110,9 @@ static const char *config_mistake(const struct partition_config *partition)
 {
 	if (!ends(partition->name, sizeof(partition->name)) ||
 	    !ends(partition->image, sizeof(partition->image)) ||
+	    !ends(partition->initrd, sizeof(partition->initrd)) ||
 	    !ends(partition->cmdline, sizeof(partition->cmdline)))
-		return "a name, image or command line that does not end";
+		return "a name, path or command line that does not end";
 	if (partition->mode > MODE_PARA || partition->on_fault > ON_FAULT_RESTART)
 		return "an unknown mode or on_fault";
 	if (partition->cpus == 0 || partition->cpus > CONFIG_MAX_CPUS)
@@ -128,8 +129,8 @@ static enum status check_config(const struct boot_info *boot, char message[BOOT_
 	for (uint32_t i = 0; i < boot->config.partition_count; i++) {
 		const char *mistake = config_mistake(&boot->config.partition[i]);
 
-		if (!mistake && boot->module[i].size > MEMORY_MAX)
-			mistake = "an image larger than memory can be";
+		if (!mistake && (boot->module[i].size > MEMORY_MAX || boot->initrd[i].size > MEMORY_MAX))
+			mistake = "a file larger than memory can be";
 		if (mistake) {
 			format(message, BOOT_MESSAGE, "partition %u of the configuration has %s", i + 1,
 			       mistake);

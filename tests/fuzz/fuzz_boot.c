@@ -88,7 +88,7 @@ static bool ends(const char *text, size_t size)
 static void require_sound(const struct partition_config *config)
 {
 	require(ends(config->name, CONFIG_NAME_SIZE) && ends(config->image, CONFIG_PATH_SIZE) &&
-		ends(config->cmdline, CONFIG_CMDLINE_SIZE));
+		ends(config->cmdline, CONFIG_CMDLINE_SIZE) && ends(config->initrd, CONFIG_PATH_SIZE));
 	require(config->mode == MODE_FULL || config->mode == MODE_PARA);
 	require(config->on_fault == ON_FAULT_STOP || config->on_fault == ON_FAULT_RESTART);
 	require(config->cpus >= 1 && config->cpus <= CONFIG_MAX_CPUS);
@@ -107,14 +107,21 @@ static void require_sorted(void)
 	}
 }
 
+static void require_owned(const struct boot_module *module, uint32_t id)
+{
+	owner_t owner = frames_owner(&table, hpa(module->start));
+
+	if (module->size == 0)
+		return;
+	require(owner >= OWNER_MODULE(0) && owner <= OWNER_MODULE(id));
+	require(frames_owned_by(&table, hpa(module->start), ALIGN_UP(module->size, PAGE_SIZE), owner));
+}
+
 static void require_modules_owned(void)
 {
 	for (uint32_t i = 0; i < boot.config.partition_count; i++) {
-		owner_t owner = frames_owner(&table, hpa(boot.module[i].start));
-
-		require(owner >= OWNER_MODULE(0) && owner <= OWNER_MODULE(i));
-		require(frames_owned_by(&table, hpa(boot.module[i].start),
-					ALIGN_UP(boot.module[i].size, PAGE_SIZE), owner));
+		require_owned(&boot.module[i], i);
+		require_owned(&boot.initrd[i], i);
 	}
 }
 

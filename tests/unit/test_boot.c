@@ -149,7 +149,7 @@ static void the_config_is_checked(void **state)
 		{"no memory", 1, 0, MODE_PARA, ON_FAULT_STOP, 0, 1},
 		{"part of a page", 1, 0, MODE_PARA, ON_FAULT_STOP, MIB + 1, 1},
 		{"more than there can be", 1, 0, MODE_PARA, ON_FAULT_STOP, UINT64_MAX - 0xFFF, 1},
-		{"an image larger", 1, 0, MODE_PARA, ON_FAULT_STOP, MIB, UINT64_MAX},
+		{"a file larger", 1, 0, MODE_PARA, ON_FAULT_STOP, MIB, UINT64_MAX},
 	};
 	struct partition_config *config = &boot.config.partition[0];
 

@@ -22,6 +22,7 @@
 #include "hv/core/exit.h"
 #include "hv/core/image.h"
 #include "hv/core/virt.h"
+#include "hv/device/acpi.h"
 #include "hv/device/full.h"
 #include "tests/unit/fake_cpu.h"
 
@@ -51,7 +52,8 @@ static struct {
 	char log[LOG_SIZE];
 	uint64_t armed[CPUS];
 	unsigned kicks[CPUS]; /* IPIs sent to a CPU */
-	unsigned ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets;
+	unsigned ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
+		tables;
 	unsigned nmis, windows_asked, reports;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
@@ -251,6 +253,13 @@ enum status lapic_create(struct vcpu *vcpu)
 	return OK;
 }
 
+/* The tables stand beside an image that is there already. */
+void acpi_place(const struct partition *partition)
+{
+	seen.dirty |= memory[partition->id][ENTRY] != IMAGE_MARK;
+	seen.tables++;
+}
+
 void full_vcpu_reset(struct vcpu *vcpu)
 {
 	vcpu->apic_base = APIC_DEFAULT_BASE | APIC_BASE_ENABLE;
@@ -337,7 +346,16 @@ enum status image_load_multiboot(const struct image_request *request, const stru
 {
 	enum status status = load(request, target, result, message);
 
-	result->start.kind = START_MULTIBOOT;
+	result->start.kind = START_PROTECTED;
+	return status;
+}
+
+enum status image_load_kernel(const struct image_request *request, const struct image_target *target,
+			      struct image_result *result, char message[IMAGE_MESSAGE])
+{
+	enum status status = load(request, target, result, message);
+
+	result->start.kind = START_LINUX;
 	return status;
 }
 
@@ -544,7 +562,7 @@ static void test_autostart(void **state)
 	assert_int_equal(memory[0][ENTRY], IMAGE_MARK);
 	assert_int_equal(seen.started[0].kind, START_LONG);
 	assert_int_equal(seen.started[0].entry, ENTRY);
-	assert_int_equal(seen.started[2].kind, START_MULTIBOOT);
+	assert_int_equal(seen.started[2].kind, START_PROTECTED);
 	assert_true(seen.entries[0] > 0 && seen.entries[2] > 0);
 	/* Only vCPU 0 is started: the other waits for CPU_ON. */
 	assert_int_equal(seen.starts[1], 0);
@@ -552,6 +570,16 @@ static void test_autostart(void **state)
 	assert_int_equal(alpha->boot_cr3, 0x3000);
 	assert_int_equal(alpha->stolen_time_gpa, 0x2000);
 	assert_int_equal(seen.device_resets, 1);
+	assert_int_equal(seen.tables, 1);
+}
+
+static void test_kernel(void **state)
+{
+	(void)state;
+	config.partition[1].is_kernel = true;
+	boot();
+	assert_int_equal(seen.started[2].kind, START_LINUX);
+	assert_int_equal(seen.started[0].kind, START_LONG);
 }
 
 static void test_no_autostart(void **state)
@@ -1167,6 +1195,7 @@ static void test_power_off_when_done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_autostart),
+					   TEST(test_kernel),
 					   TEST(test_no_autostart),
 					   TEST(test_refused_never_starts),
 					   TEST(test_bad_image),

@@ -489,7 +489,7 @@ static void test_windows_are_the_partitions_own(void **state)
 	create();
 	assert_true(find_on_cpu(1, GUEST_WINDOW, &found));
 	assert_int_equal(frames_owner(&machine_frames, found.frame), OWNER_PARTITION(1));
-	assert_true(find_on_cpu(1, MODULE_WINDOW, &found));
+	assert_true(find_on_cpu(1, partitions[1].image.window, &found));
 	assert_int_equal(found.flags, MAP_READ);
 	assert_int_equal(frames_owner(&machine_frames, found.frame), OWNER_MODULE(1));
 	assert_false(find_on_cpu(2, GUEST_WINDOW, &found));

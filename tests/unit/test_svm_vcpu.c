@@ -156,14 +156,28 @@ static void test_long(void **state)
 	assert_int_not_equal(control()->asid, 0);
 }
 
-static void test_multiboot(void **state)
+static void test_protected(void **state)
 {
 	(void)state;
-	start((struct vcpu_start){.kind = START_MULTIBOOT, .entry = 0x100000, .context = 0x5000});
+	start((struct vcpu_start){.kind = START_PROTECTED, .entry = 0x100000, .context = 0x5000});
 	assert_int_equal(vcpu.regs.rax, 0x2BADB002);
 	assert_int_equal(vcpu.regs.rbx, 0x5000);
 	assert_int_equal(svm_get_register(&vcpu, VIRT_CR0) & (CR0_PE | CR0_PG), CR0_PE);
 	assert_int_equal(svm_get_register(&vcpu, VIRT_RFLAGS), RFLAGS_RESERVED);
+}
+
+/* The 64-bit boot protocol: a GDT of the loader's, RSI to the parameters. */
+static void test_linux(void **state)
+{
+	(void)state;
+	start((struct vcpu_start){
+		.kind = START_LINUX, .entry = 0x1000200, .context = 0x7000, .cr3 = 0x9000, .gdt = 0x6000});
+	assert_int_equal(vcpu.regs.rsi, 0x7000);
+	assert_int_equal(vcpu.regs.rdi | vcpu.regs.rax, 0);
+	assert_int_equal(save()->gdtr.base, 0x6000);
+	assert_int_equal(save()->gdtr.limit, START_LINUX_GDT_SIZE - 1);
+	assert_int_equal(save()->cs.selector, 0x10);
+	assert_int_equal(save()->ss.selector, 0x18);
 }
 
 static void test_real(void **state)
@@ -423,7 +437,8 @@ static void test_findings_are_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_long),
-					   TEST(test_multiboot),
+					   TEST(test_protected),
+					   TEST(test_linux),
 					   TEST(test_real),
 					   TEST(test_nothing_is_left),
 					   TEST(test_svme_is_hidden),
