@@ -152,8 +152,8 @@ def system_tests(platform):
     """The tests of one emulator; what needs none goes with QEMU's, which boots faster."""
     result = Result(f"system {platform}")
     report = os.path.join(LOGS, f"system-{platform}.xml")
-    status, _ = result.run(["/usr/bin/python3", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", f"--timeout={SYSTEM_TEST_SECONDS}",
-                            f"--platform={platform}", f"--junit-xml={report}", "tests/system"], 2400)
+    status, _ = result.run(["/usr/bin/python3", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider",
+                            f"--timeout={SYSTEM_TEST_SECONDS}", f"--platform={platform}", f"--junit-xml={report}", "tests/system"], 2400)
     read_report(result, report, status)
     return result
 

@@ -79,6 +79,7 @@ static struct {
 	uint64_t position;
 } log_output;
 static uint64_t redraw_due;
+static bool serial_stuck;		      /* output_lock: the screen goes on alone */
 static _Atomic uint32_t ticks_without_output; /* while there was some; from STUCK_TICKS on nobody waits */
 
 /* ------------------------------------------------------------------------------------------------ what lines
@@ -173,11 +174,29 @@ static bool output_next_line(void)
 	return true;
 }
 
+/*
+ * The bytes that may go out at this moment. A serial line that is stuck does not hold up the screen: what
+ * would have gone to the line is dropped, until the line moves again.
+ */
+static size_t output_room(void)
+{
+	size_t room = serial_usable() ? serial_room() : SCREEN_ONLY_ROOM;
+
+	if (room && serial_stuck) {
+		serial_stuck = false;
+		serial_put("\r\n", 2);
+		return 0;
+	}
+	if (!room && atomic_load_explicit(&ticks_without_output, memory_order_relaxed) >= STUCK_TICKS)
+		serial_stuck = true;
+	return serial_stuck ? SCREEN_ONLY_ROOM : room;
+}
+
 /* Hands the UART what its FIFO takes at this moment. false: nothing is left, or it takes nothing. */
 static bool pump(void)
 {
-	size_t room = serial_usable() ? serial_room() : SCREEN_ONLY_ROOM;
-	bool took = room;
+	size_t room = output_room();
+	bool took = room && !serial_stuck;
 
 	while (room) {
 		size_t count;
@@ -186,7 +205,8 @@ static bool pump(void)
 			return false;
 		count = MIN(room, (size_t)terminal_pending(&terminal));
 		atomic_store_explicit(&ticks_without_output, 0, memory_order_relaxed);
-		serial_put(terminal_bytes(&terminal), count);
+		if (!serial_stuck)
+			serial_put(terminal_bytes(&terminal), count);
 		terminal_sent(&terminal, count);
 		room -= count;
 	}
@@ -552,9 +572,23 @@ void console_show_log(void)
 	log_output.shown = true;
 }
 
+static void report_stuck_line(bool stuck)
+{
+	static bool told;
+
+	if (stuck == told)
+		return;
+	told = stuck;
+	if (stuck)
+		log_warn("the serial line is stuck: the screen goes on without it");
+	else
+		log_warn("the serial line moves again; `log` shows what it has missed of the hypervisor's "
+			 "lines");
+}
+
 static bool drain_output(uint64_t now)
 {
-	bool waiting = true;
+	bool waiting = true, stuck;
 
 	if (!spin_try_lock(&output_lock))
 		return true;
@@ -573,7 +607,9 @@ static bool drain_output(uint64_t now)
 			serial_put(BELL, sizeof(BELL) - 1);
 		keyboard.bell = false;
 	}
+	stuck = serial_stuck;
 	spin_unlock(&output_lock);
+	report_stuck_line(stuck);
 	return waiting;
 }
 

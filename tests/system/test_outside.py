@@ -173,6 +173,19 @@ def test_serial_line_that_is_stuck_at_boot_is_done_without(tmp_path):
             wait_for_row(system, guest + r" +\| heartbeat [2-9] t=.*")
 
 
+def test_serial_line_that_gets_stuck_holds_nobody_up(tmp_path):
+    """The guests and the screen go on; when the line moves again it carries what comes then."""
+    port = SecondPort(tmp_path)
+    with System("qemu", ON_COM2, memory=256, extra=port.options()) as system:
+        system.wait_line(r"\[loader\] starting the hypervisor", timeout=BOOT_TIMEOUT)
+        port.read_until(rb"beta +\x1b?[^\n]*heartbeat 1 t=")
+        port.fill()
+        for guest in ("alpha", "beta"):
+            wait_for_row(system, guest + r" +\| heartbeat (6|7|8) t=\S+")
+        wait_for_row(system, r".*warning: the serial line is stuck: the screen goes on without it")
+        port.read_until(rb"warning: the serial line moves again; .*\n(.*\n)*.*heartbeat \d+ t=")
+
+
 # --- NMI and machine check, from QEMU's monitor; Bochs has no command for either
 
 @pytest.fixture(scope="module")
