@@ -59,7 +59,7 @@ $(BUILD)/arch/x86/svm/exit.o: HV_CFLAGS += -mpreferred-stack-boundary=3
 # What runs at boot, at a guest's end, or when a person asks for it, is to be small.
 COLD := arch/x86/cpu arch/x86/machine_events arch/x86/panic arch/x86/paging arch/x86/poweroff arch/x86/smp arch/x86/svm/describe arch/x86/svm/permissions \
         arch/x86/svm/svm arch/x86/vmx/describe arch/x86/vmx/msr_bitmap arch/x86/vmx/vmx hv/boot hv/console/audit hv/console/edit \
-        hv/console/keys hv/console/log hv/console/log_ring hv/console/monitor hv/console/summary hv/core/audit hv/core/image hv/core/elf \
-        hv/core/kernel hv/core/bzimage hv/core/pvh hv/device/acpi hv/device/board hv/device/keyboard hv/device/pci hv/device/power \
+        hv/console/keys hv/console/log hv/console/log_ring hv/console/monitor hv/console/summary hv/core/audit hv/core/image hv/core/msr_constants hv/core/elf \
+        hv/core/kernel hv/core/bzimage hv/core/pvh hv/device/acpi hv/device/board hv/device/keyboard hv/device/mtrr hv/device/pci hv/device/power \
         hv/device/rtc hv/lib/printf hv/main hv/mem/frames hv/mem/page_map hv/mem/pool
 $(COLD:%=$(BUILD)/%.o): HV_CFLAGS += -Os

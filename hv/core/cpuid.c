@@ -15,7 +15,7 @@
 #include "hv/core/partition.h"
 #include "hv/core/virt.h"
 
-#define BASIC_LEAVES	0x16u
+#define BASIC_LEAVES	0x17u
 #define EXTENDED_BASE	0x80000000u
 #define EXTENDED_LEAVES 0x9u
 #define BIT(n)		(1u << (n))
@@ -26,6 +26,12 @@
 #define LEAF_TOPOLOGY	0xBu
 #define LEAF_XSAVE	0xDu
 #define LEAF_CRYSTAL	0x15u
+#define LEAF_FREQUENCY	0x16u
+
+#define LEAF_E_FEATURES 0x80000001u
+#define LEAF_E_CACHES	0x8000001Du
+#define LEAF_E_TOPOLOGY 0x8000001Eu
+#define VENDOR_AMD_EBX	0x68747541u /* leaf 0: "Auth" */
 
 static struct cpuid_result basic[BASIC_LEAVES];
 static struct cpuid_result extended[EXTENDED_LEAVES];
@@ -35,29 +41,43 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) |    \
 	 BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
 /* Leaf 1 EDX: FPU VME DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2; not MCE, MCA,
- * MTRR, APIC. */
+ * APIC; MTRR is a full partition's. */
 #define ALLOW_1_EDX                                                                                          \
 	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(11) | BIT(13) |         \
 	 BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26))
 #define FEATURE_1_EDX_APIC BIT(9)
+#define FEATURE_1_EDX_MTRR BIT(12)
 #define FEATURE_1_EDX_HTT  BIT(28)
 /* Leaf 7 EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F/DQ RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB CD
  * SHA BW VL. */
 #define ALLOW_7_EBX                                                                                          \
 	(BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) |       \
 	 BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
-/* Leaf 7 ECX: VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ; EDX: none (speculation controls are
- * ours). */
-#define ALLOW_7_ECX (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
-/* 8000_0001h ECX: LAHF ABM SSE4A MISALIGNSSE 3DNOWPREFETCH; EDX: as leaf 1, and SYSCALL NX MMXEXT FFXSR 1GB
- * RDTSCP LM. MCE, APIC, MTRR and MCA stand in EDX as in leaf 1. */
-#define ALLOW_E1_ECX		 (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
-#define ALLOW_E1_EDX		 (0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(27) | BIT(29))
+#define FEATURE_7_EBX_INVPCID BIT(10)
+/* Leaf 7 ECX: VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI MOVDIR64B. */
+#define ALLOW_7_ECX                                                                                          \
+	(BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | BIT(22) |      \
+	 BIT(25) | BIT(27) | BIT(28))
+#define FEATURE_7_ECX_RDPID BIT(22)
+/* EDX: AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE AVX512_FP16 (speculation controls are ours).
+ */
+#define ALLOW_7_EDX (BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(10) | BIT(14) | BIT(23))
+/* 8000_0001h ECX: LAHF ABM SSE4A MISALIGNSSE 3DNOWPREFETCH XOP FMA4 TBM; EDX: as leaf 1, and SYSCALL NX
+ * MMXEXT 1GB RDTSCP LM. MCE, APIC, MTRR and MCA stand in EDX as in leaf 1. AMD: several cores, and leaves for
+ * them. */
+#define ALLOW_E1_ECX		 (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
+#define FEATURE_E1_ECX_CORES	 BIT(1)
+#define FEATURE_E1_ECX_OSVW	 BIT(9)
+#define FEATURE_E1_ECX_TOPOLOGY	 BIT(22)
+#define FEATURE_E1_EDX_RDTSCP	 BIT(27)
+#define ALLOW_E1_EDX		 (0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(27) | BIT(29))
 #define ALLOW_E1_EDX_HIDDEN	 (BIT(7) | BIT(9) | BIT(12) | BIT(14))
 #define INVARIANT_TSC		 BIT(8)
 #define ARAT			 BIT(2)
+#define BUS_MHZ			 100u
 #define XSAVE_ALLOWED_STATES	 0xE7u /* x87 SSE AVX, AVX-512 */
-#define XSAVE_ALLOWED_EXTENSIONS 0x7u  /* XSAVEOPT XSAVEC XGETBV1; no supervisor states */
+#define XSAVE_ALLOWED_EXTENSIONS 0xFu  /* XSAVEOPT XSAVEC XGETBV1 XSAVES; no supervisor states */
+#define XSAVE_EXTENSION_XSAVES	 0x8u
 
 /*
  * The local APIC's timer counts the TSC, and the machine's own crystal is none of a guest's business: a guest
@@ -69,6 +89,18 @@ static void build_crystal(void)
 
 	if (tsc_hz <= UINT32_MAX)
 		basic[LEAF_CRYSTAL] = (struct cpuid_result){1, 1, (uint32_t)tsc_hz, 0};
+	basic[LEAF_FREQUENCY] = (struct cpuid_result){tsc_khz / 1000, tsc_khz / 1000, BUS_MHZ, 0};
+}
+
+/* What the CPU has, and a guest would get #UD for. */
+static void hide_missing(void)
+{
+	if (!virt_features.invpcid)
+		basic[LEAF_STRUCTURED].ebx &= ~FEATURE_7_EBX_INVPCID;
+	if (virt_features.rdtscp)
+		return;
+	basic[LEAF_STRUCTURED].ecx &= ~FEATURE_7_ECX_RDPID;
+	extended[1].edx &= ~FEATURE_E1_EDX_RDTSCP;
 }
 
 static void build_basic(void)
@@ -77,17 +109,36 @@ static void build_basic(void)
 
 	for (uint32_t leaf = 0; leaf < BASIC_LEAVES && leaf <= host_last; leaf++)
 		basic[leaf] = cpuid(leaf, 0);
-	basic[0].eax = MIN(host_last, BASIC_LEAVES - 1);
+	basic[0].eax = BASIC_LEAVES - 1; /* those the machine lacks are 0 */
 	basic[1].ecx = (basic[1].ecx & ALLOW_1_ECX) | CPUID1_ECX_HYPERVISOR;
 	basic[1].edx &= ALLOW_1_EDX;
 	basic[1].ebx &= 0xFFFF; /* brand, CLFLUSH size; APIC id and count are the vCPU's */
 	basic[6] = (struct cpuid_result){.eax = ARAT};
-	basic[7] =
-		(struct cpuid_result){.ebx = basic[7].ebx & ALLOW_7_EBX, .ecx = basic[7].ecx & ALLOW_7_ECX};
+	basic[7] = (struct cpuid_result){.ebx = basic[7].ebx & ALLOW_7_EBX,
+					 .ecx = basic[7].ecx & ALLOW_7_ECX,
+					 .edx = basic[7].edx & ALLOW_7_EDX};
 	basic[3] = basic[5] = basic[8] = basic[9] = basic[0xA] = (struct cpuid_result){0};
 	for (uint32_t leaf = LEAF_XSAVE + 1; leaf < BASIC_LEAVES; leaf++)
 		basic[leaf] = (struct cpuid_result){0};
 	build_crystal();
+}
+
+static bool is_amd(void)
+{
+	return basic[0].ebx == VENDOR_AMD_EBX;
+}
+
+static void build_extended_features(void)
+{
+	const uint32_t topology = extended[1].ecx & FEATURE_E1_ECX_TOPOLOGY;
+
+	extended[1].ecx &= ALLOW_E1_ECX;
+	extended[1].edx &= ALLOW_E1_EDX & ~ALLOW_E1_EDX_HIDDEN;
+	if (!is_amd())
+		return;
+	extended[1].ecx |= FEATURE_E1_ECX_OSVW | topology;
+	if (topology)
+		extended[0].eax = LEAF_E_TOPOLOGY;
 }
 
 static void build_extended(void)
@@ -97,8 +148,10 @@ static void build_extended(void)
 	for (uint32_t leaf = 0; leaf < EXTENDED_LEAVES && leaf <= host_last; leaf++)
 		extended[leaf] = cpuid(EXTENDED_BASE + leaf, 0);
 	extended[0].eax = EXTENDED_BASE + MIN(host_last, EXTENDED_LEAVES - 1);
-	extended[1].ecx &= ALLOW_E1_ECX;
-	extended[1].edx &= ALLOW_E1_EDX & ~ALLOW_E1_EDX_HIDDEN;
+	build_extended_features();
+	/* What a machine that is itself emulated counts has no power states to follow. */
+	if (cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR)
+		extended[7].edx |= INVARIANT_TSC;
 	extended[7] = (struct cpuid_result){.edx = extended[7].edx & INVARIANT_TSC};
 	extended[8] = (struct cpuid_result){.eax = extended[8].eax & 0xFFFF};
 }
@@ -107,30 +160,78 @@ void cpuid_build(void)
 {
 	build_basic();
 	build_extended();
+	hide_missing();
 }
 
-/* Leaves 4, 0Bh and 0Dh: what depends on the subleaf. */
-static struct cpuid_result caches(const struct vcpu *vcpu, uint32_t subleaf)
-{
-	struct cpuid_result result = cpuid(LEAF_CACHES, subleaf);
+/*
+ * Leaves whose answer depends on the subleaf or the vCPU. Each vCPU is a core of one package, with an APIC id
+ * that is its index.
+ */
 
-	/* EAX 31:26 cores - 1 in the package; 25:14 threads - 1 sharing the cache: none, each vCPU is a core.
-	 */
-	if (result.eax & 0x1F)
-		result.eax = (result.eax & 0x3FFF) | (vcpu->partition->vcpu_count - 1) << 26;
+/* Bits of an APIC id that tell the cores of the package apart. */
+static uint32_t core_bits(const struct vcpu *vcpu)
+{
+	uint32_t bits = 0;
+
+	while ((1u << bits) < vcpu->partition->vcpu_count)
+		bits++;
+	return bits;
+}
+
+#define CACHE_TYPE(eax)	 ((eax)&0x1F)
+#define CACHE_LEVEL(eax) ((eax) >> 5 & 7)
+#define CACHE_OWN	 0x3FFFu /* EAX without who shares it */
+#define SHARED_LEVEL	 3
+#define CACHE_SHARERS	 14 /* threads that share it - 1 */
+#define CACHE_CORES	 26 /* cores in the package - 1; reserved on AMD */
+
+/* Caches of the third level are the package's, the others a core's. */
+static struct cpuid_result caches(const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid_result result = cpuid(leaf, subleaf);
+	const uint32_t others = (1u << core_bits(vcpu)) - 1;
+
+	if (!CACHE_TYPE(result.eax))
+		return result;
+	result.eax &= CACHE_OWN;
+	if (CACHE_LEVEL(result.eax) >= SHARED_LEVEL)
+		result.eax |= others << CACHE_SHARERS;
+	if (leaf == LEAF_CACHES)
+		result.eax |= others << CACHE_CORES;
 	return result;
 }
 
 static struct cpuid_result topology(const struct vcpu *vcpu, uint32_t subleaf)
 {
-	uint32_t count = vcpu->partition->vcpu_count, shift = 0;
+	const uint32_t index = vcpu->shared->index;
 
-	while ((1u << shift) < count)
-		shift++;
 	switch (subleaf) {
-	case 0: return (struct cpuid_result){0, 1, 1u << 8, vcpu->shared->index};	      /* threads */
-	case 1: return (struct cpuid_result){shift, count, 2u << 8 | 1, vcpu->shared->index}; /* cores */
-	default: return (struct cpuid_result){0, 0, subleaf & 0xFF, vcpu->shared->index};
+	case 0: return (struct cpuid_result){0, 1, 1u << 8, index}; /* threads */
+	case 1:
+		return (struct cpuid_result){core_bits(vcpu), vcpu->partition->vcpu_count, 2u << 8 | 1,
+					     index}; /* cores */
+	default: return (struct cpuid_result){0, 0, subleaf & 0xFF, index};
+	}
+}
+
+#define CORE_BITS_SHIFT 12 /* 8000_0008h ECX: size of the core's part of an APIC id; below, cores - 1 */
+
+/* 8000_0001h, 8000_0008h and 8000_001Eh: what leaves 1 and Bh say, in AMD's words. */
+static struct cpuid_result amd_cores(const struct vcpu *vcpu, uint32_t leaf)
+{
+	const uint32_t index = vcpu->shared->index, count = vcpu->partition->vcpu_count;
+	struct cpuid_result result;
+
+	switch (leaf) {
+	case LEAF_E_FEATURES:
+		result = extended[1];
+		result.ecx |= is_amd() && count > 1 ? FEATURE_E1_ECX_CORES : 0;
+		return result;
+	case CPUID_ADDRESS_SIZES:
+		result = extended[8];
+		result.ecx = is_amd() ? core_bits(vcpu) << CORE_BITS_SHIFT | (count - 1) : 0;
+		return result;
+	default: return (struct cpuid_result){index, index, 0, 0}; /* one thread a core, one node */
 	}
 }
 
@@ -142,7 +243,9 @@ static struct cpuid_result xsave(uint32_t subleaf)
 	if (subleaf == 0)
 		return (struct cpuid_result){result.eax & XSAVE_ALLOWED_STATES, result.ebx, result.ecx, 0};
 	if (subleaf == 1)
-		return (struct cpuid_result){result.eax & XSAVE_ALLOWED_EXTENSIONS, result.ebx, 0, 0};
+		return (struct cpuid_result){result.eax & XSAVE_ALLOWED_EXTENSIONS &
+						     ~(virt_features.xsaves ? 0 : XSAVE_EXTENSION_XSAVES),
+					     result.ebx, 0, 0};
 	if (subleaf < 32 && (XSAVE_ALLOWED_STATES >> subleaf & 1))
 		return result;
 	return (struct cpuid_result){0};
@@ -160,6 +263,7 @@ static struct cpuid_result features(struct vcpu *vcpu)
 		result.ecx |= CPUID1_ECX_OSXSAVE;
 	if (vcpu->lapic) {
 		result.ecx |= CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE;
+		result.edx |= FEATURE_1_EDX_MTRR;
 		if (vcpu->apic_base & APIC_BASE_ENABLE)
 			result.edx |= FEATURE_1_EDX_APIC;
 		if (!vcpu->partition->config->hypervisor_leaf)
@@ -192,16 +296,25 @@ static struct cpuid_result special(struct vcpu *vcpu, uint32_t leaf, uint32_t su
 {
 	switch (leaf) {
 	case LEAF_FEATURES: return features(vcpu);
-	case LEAF_CACHES: return caches(vcpu, subleaf);
+	case LEAF_CACHES: return caches(vcpu, leaf, subleaf);
 	case LEAF_STRUCTURED: return subleaf == 0 ? basic[LEAF_STRUCTURED] : (struct cpuid_result){0};
 	case LEAF_TOPOLOGY: return topology(vcpu, subleaf);
 	case LEAF_XSAVE: return xsave(subleaf);
+	case LEAF_E_FEATURES:
+	case CPUID_ADDRESS_SIZES: return amd_cores(vcpu, leaf);
+	case LEAF_E_CACHES:
+	case LEAF_E_TOPOLOGY:
+		if (leaf > extended[0].eax)
+			return (struct cpuid_result){0};
+		return leaf == LEAF_E_CACHES ? caches(vcpu, leaf, subleaf) : amd_cores(vcpu, leaf);
 	default: return hypervisor(vcpu, leaf);
 	}
 }
 
 #define SPECIAL_LEAVES                                                                                       \
 	(BIT(LEAF_FEATURES) | BIT(LEAF_CACHES) | BIT(LEAF_STRUCTURED) | BIT(LEAF_TOPOLOGY) | BIT(LEAF_XSAVE))
+
+#define SPECIAL_EXTENDED (BIT(LEAF_E_FEATURES - EXTENDED_BASE) | BIT(CPUID_ADDRESS_SIZES - EXTENDED_BASE))
 
 static inline void answer(struct vcpu *vcpu, const struct cpuid_result *result)
 {
@@ -225,7 +338,7 @@ void exit_cpuid(struct vcpu *vcpu)
 
 	if (leaf < BASIC_LEAVES && !(SPECIAL_LEAVES >> leaf & 1))
 		answer(vcpu, &basic[leaf]);
-	else if (leaf - EXTENDED_BASE < EXTENDED_LEAVES)
+	else if (leaf - EXTENDED_BASE < EXTENDED_LEAVES && !(SPECIAL_EXTENDED >> (leaf - EXTENDED_BASE) & 1))
 		answer(vcpu, &extended[leaf - EXTENDED_BASE]);
 	else
 		answer_specially(vcpu, leaf);

@@ -9,6 +9,7 @@
 #include "arch/x86/percpu.h"
 #include "hv/call/call.h"
 #include "hv/core/exit.h"
+#include "hv/core/msr_constants.h"
 #include "hv/core/partition.h"
 #include "hv/core/virt.h"
 #include "hv/device/full.h"
@@ -24,31 +25,9 @@ const char *exit_class_name(unsigned exit_class)
 }
 
 /*
- * MSRs that every guest may read, and what writing them does. All others, and all not trapped here, get #GP.
+ * MSRs: the local APIC's and the like first, then what is only there to be read. All others, and all not
+ * trapped here, get #GP.
  */
-struct msr_row {
-	uint32_t index;
-	uint64_t value;	    /* what a read gives */
-	bool write_ignored; /* else a write gets #GP */
-};
-
-#define FEATURE_CONTROL_LOCKED 1u /* VMX off, and nobody can change it */
-#define MISC_FAST_STRINGS      1u
-
-static const struct msr_row constant_msrs[] = {
-	{MSR_PLATFORM_ID, 0, false},
-	{MSR_FEATURE_CONTROL, FEATURE_CONTROL_LOCKED, false},
-	{MSR_MICROCODE_REV, 0, true}, /* written 0 before CPUID, to read the revision (SDM 3A 10.11.7) */
-	{MSR_MISC_ENABLE, MISC_FAST_STRINGS, true},
-};
-
-static const struct msr_row *find_constant_msr(uint32_t index)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(constant_msrs); i++)
-		if (constant_msrs[i].index == index)
-			return &constant_msrs[i];
-	return NULL;
-}
 
 static void set_edx_eax(struct vcpu *vcpu, uint64_t value)
 {
@@ -64,7 +43,6 @@ static uint64_t edx_eax(const struct vcpu *vcpu)
 enum exit_action exit_msr_read(struct vcpu *vcpu)
 {
 	uint32_t index = (uint32_t)vcpu->regs.rcx;
-	const struct msr_row *row;
 	uint64_t value;
 
 	if (index == MSR_APIC_BASE) {
@@ -75,22 +53,19 @@ enum exit_action exit_msr_read(struct vcpu *vcpu)
 		set_edx_eax(vcpu, value);
 		return EXIT_NEXT;
 	}
-	row = find_constant_msr(index);
-	if (!row)
+	if (!msr_constant_read(index, &value))
 		return EXIT_GP;
-	set_edx_eax(vcpu, row->value);
+	set_edx_eax(vcpu, value);
 	return EXIT_NEXT;
 }
 
 enum exit_action exit_msr_write(struct vcpu *vcpu)
 {
 	uint32_t index = (uint32_t)vcpu->regs.rcx;
-	const struct msr_row *row;
 
 	if (vcpu->lapic && full_msr_write(vcpu, index, edx_eax(vcpu)))
 		return EXIT_NEXT;
-	row = find_constant_msr(index);
-	return row && row->write_ignored ? EXIT_NEXT : EXIT_GP;
+	return msr_constant_write(index, edx_eax(vcpu)) ? EXIT_NEXT : EXIT_GP;
 }
 
 /*

@@ -56,16 +56,17 @@ enum status kernel_place_initrd(const struct image_request *request, const struc
 }
 
 enum status kernel_place_cmdline(const struct image_request *request, const struct image_target *target,
-				 uint64_t longest, char message[IMAGE_MESSAGE])
+				 const char *ours, uint64_t longest, char message[IMAGE_MESSAGE])
 {
-	char *to = target->reach(target->context, gpa(KERNEL_CMDLINE_GPA), CONFIG_CMDLINE_SIZE);
+	char *to = target->reach(target->context, gpa(KERNEL_CMDLINE_GPA), KERNEL_CMDLINE_SIZE);
+	const size_t length = strlen(ours) + strlen(request->cmdline);
 
-	if (strlen(request->cmdline) > longest)
-		return image_complain(message, "command line longer than the kernel takes",
-				      strlen(request->cmdline), longest);
+	if (length > longest)
+		return image_complain(message, "command line longer than the kernel takes", length, longest);
 	if (!to)
 		return image_complain(message, "no memory for the command line", target->memory_size,
-				      KERNEL_CMDLINE_GPA + CONFIG_CMDLINE_SIZE);
-	string_copy(to, request->cmdline, CONFIG_CMDLINE_SIZE);
+				      KERNEL_CMDLINE_GPA + KERNEL_CMDLINE_SIZE);
+	string_copy(to, ours, KERNEL_CMDLINE_OURS);
+	string_copy(to + strlen(ours), request->cmdline, CONFIG_CMDLINE_SIZE);
 	return OK;
 }

@@ -4,13 +4,17 @@
  */
 #pragma once
 
+#include <bulkhead/config.h>
+
 #include "hv/core/image.h"
 
 /* Below what a kernel takes for itself at the start, each kind of boot for itself. */
 #define KERNEL_PARAMETERS_GPA 0x7000u /* the zero page, or hvm_start_info with what it points to */
 #define KERNEL_GDT_GPA	      0x8000u
 #define KERNEL_TABLES_GPA     0x9000u  /* identity map of the first 4 GiB */
-#define KERNEL_CMDLINE_GPA    0x20000u /* CONFIG_CMDLINE_SIZE bytes */
+#define KERNEL_CMDLINE_GPA    0x20000u /* KERNEL_CMDLINE_SIZE bytes */
+#define KERNEL_CMDLINE_SIZE   (CONFIG_CMDLINE_SIZE + KERNEL_CMDLINE_OURS)
+#define KERNEL_CMDLINE_OURS   32u /* what we may put in front of the config's */
 
 /*
  * Copies the initrd to the top of the memory that ends at `limit`, page-aligned and above `floor`; *address
@@ -20,9 +24,10 @@ enum status kernel_place_initrd(const struct image_request *request, const struc
 				uint64_t floor, uint64_t limit, uint64_t *address,
 				char message[IMAGE_MESSAGE]) MUST_CHECK;
 
-/* The command line to its place; the longest that the kernel takes, without the closing NUL, is `longest`. */
+/* The command line to its place, `ours` (below KERNEL_CMDLINE_OURS) first; the longest that the kernel takes,
+ * without the closing NUL, is `longest`. */
 enum status kernel_place_cmdline(const struct image_request *request, const struct image_target *target,
-				 uint64_t longest, char message[IMAGE_MESSAGE]) MUST_CHECK;
+				 const char *ours, uint64_t longest, char message[IMAGE_MESSAGE]) MUST_CHECK;
 
 /* An ELF with a Xen note that names a 32-bit entry (pvh.c). */
 enum status kernel_load_pvh(const struct image_request *request, const struct image_target *target,

@@ -58,14 +58,15 @@ static inline enum code_size code_size_of(uint64_t efer, uint32_t access)
 }
 
 struct virt_features {
-	bool nested_paging;	 /* EPT or NPT: required */
-	bool unrestricted_guest; /* VT-x: full partitions need it; always true on SVM */
-	bool large_pages;	 /* 2 MiB leaves in the guest map */
-	bool giant_pages;	 /* 1 GiB leaves */
-	bool tagged_tlb;	 /* VPID or ASID */
-	bool next_rip;		 /* the CPU tells the length of trapped instructions */
-	bool preemption_timer;	 /* VT-x */
-	uint32_t tags;		 /* number of ASIDs or VPIDs */
+	bool nested_paging;	      /* EPT or NPT: required */
+	bool unrestricted_guest;      /* VT-x: full partitions need it; always true on SVM */
+	bool large_pages;	      /* 2 MiB leaves in the guest map */
+	bool giant_pages;	      /* 1 GiB leaves */
+	bool tagged_tlb;	      /* VPID or ASID */
+	bool next_rip;		      /* the CPU tells the length of trapped instructions */
+	bool preemption_timer;	      /* VT-x */
+	bool invpcid, rdtscp, xsaves; /* need not trap or fault in a guest; RDPID comes with RDTSCP */
+	uint32_t tags;		      /* number of ASIDs or VPIDs */
 };
 
 #define VIRT_MESSAGE 160

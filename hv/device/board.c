@@ -25,9 +25,13 @@ void board_settle(struct partition *partition)
 {
 	struct full_devices *devices = partition->devices;
 	const uint64_t now = device_now(), time = rtc_time(devices);
+	const bool clock = rtc_interrupt(&devices->rtc, time);
 
+	if (clock && !devices->clock_line)
+		power_clock_event(&devices->power);
+	devices->clock_line = clock;
 	full_set_line(partition, PC_IRQ_KEYBOARD, keyboard_interrupt(&devices->keyboard));
-	full_set_line(partition, PC_IRQ_RTC, rtc_interrupt(&devices->rtc, time));
+	full_set_line(partition, PC_IRQ_RTC, clock);
 	full_set_line(partition, PC_IRQ_SCI, power_interrupt(&devices->power, now));
 	devices->board_edge =
 		MIN(rtc_deadline(devices, rtc_next(&devices->rtc, time)), power_next(&devices->power, now));
@@ -127,5 +131,6 @@ void board_reset(struct partition *partition, uint64_t tsc_hz)
 	keyboard_reset(&devices->keyboard);
 	devices->pci = (struct pci){0};
 	devices->chipset = (struct chipset){0};
+	devices->clock_line = false;
 	devices->board_edge = TIMER_NEVER;
 }

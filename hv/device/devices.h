@@ -9,6 +9,7 @@
 #include "hv/device/ioapic.h"
 #include "hv/device/keyboard.h"
 #include "hv/device/lapic.h"
+#include "hv/device/mtrr.h"
 #include "hv/device/pc.h"
 #include "hv/device/pci.h"
 #include "hv/device/pic.h"
@@ -29,6 +30,7 @@ struct full_devices {
 	struct pci pci;
 	struct chipset chipset;
 	bool serial_line;    /* level of IRQ 4 */
+	bool clock_line;     /* level of IRQ 8 */
 	uint32_t ticks_owed; /* of channel 0 */
 	uint64_t board_edge; /* TSC: when a device of board.c has to be looked at; TIMER_NEVER */
 

@@ -396,12 +396,26 @@ void full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t v
  * MSRs
  */
 
+/* What a vCPU has for itself: one page of the pool. */
+struct private_devices {
+	struct lapic lapic; /* first: vcpu->lapic leads to all of it */
+	struct mtrr mtrr;
+};
+_Static_assert(sizeof(struct private_devices) <= PAGE_SIZE, "one page of the pool");
+
+static struct mtrr *mtrr_of(const struct vcpu *vcpu)
+{
+	return &((struct private_devices *)vcpu->lapic)->mtrr;
+}
+
 bool full_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	if (msr - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST)
 		return lapic_msr_read(vcpu, msr, value);
+	if (msr != MSR_TSC_DEADLINE && msr != MSR_APIC_BASE)
+		return mtrr_read(mtrr_of(vcpu), msr, value);
 	*value = msr == MSR_TSC_DEADLINE ? vcpu->lapic->tsc_deadline : vcpu->apic_base;
-	return msr == MSR_TSC_DEADLINE || msr == MSR_APIC_BASE;
+	return true;
 }
 
 bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
@@ -410,9 +424,10 @@ bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		return lapic_msr_write(vcpu, msr, value);
 	if (msr == MSR_APIC_BASE)
 		return lapic_base_write(vcpu, value);
-	if (msr == MSR_TSC_DEADLINE)
-		lapic_timer_set_deadline(vcpu, value);
-	return msr == MSR_TSC_DEADLINE;
+	if (msr != MSR_TSC_DEADLINE)
+		return mtrr_write(mtrr_of(vcpu), msr, value);
+	lapic_timer_set_deadline(vcpu, value);
+	return true;
 }
 
 uint8_t full_task_priority(const struct vcpu *vcpu)
@@ -552,19 +567,21 @@ void full_devices_reset(struct partition *partition)
 
 enum status lapic_create(struct vcpu *vcpu)
 {
-	_Static_assert(sizeof(struct lapic) <= PAGE_SIZE, "one page of the pool");
+	struct private_devices *devices;
 
 	if (!vcpu->lapic) {
-		vcpu->lapic = pool_allocate(1);
-		if (!vcpu->lapic)
+		devices = pool_allocate(1);
+		if (!devices)
 			return ERR_NO_MEMORY;
+		vcpu->lapic = &devices->lapic;
 		vcpu->partition->devices->lapic[vcpu->shared->index] = vcpu->lapic;
 	}
-	lapic_reset(vcpu);
+	full_vcpu_reset(vcpu);
 	return OK;
 }
 
 void full_vcpu_reset(struct vcpu *vcpu)
 {
 	lapic_reset(vcpu);
+	mtrr_reset(mtrr_of(vcpu), cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS);
 }

@@ -34,7 +34,7 @@ _Static_assert(APIC_DEFAULT_BASE == (PC_IOAPIC_ADDRESS | 1ull << 21), "one bit")
 uint64_t full_mmio_read(struct vcpu *vcpu, gpa_t address, unsigned size);
 void full_mmio_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value);
 
-/* x2APIC registers 800h-8FFh, IA32_TSC_DEADLINE, IA32_APIC_BASE. false: #GP. */
+/* x2APIC registers 800h-8FFh, IA32_TSC_DEADLINE, IA32_APIC_BASE, MTRRs. false: #GP. */
 bool full_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 

@@ -12,10 +12,11 @@
 #define OFFSET_CONTROL (PC_PORT_PM1_CONTROL - PC_PORT_PM1_EVENT)
 #define OFFSET_TIMER   (PC_PORT_PM_TIMER - PC_PORT_PM1_EVENT)
 
-/* Status and enable (tables 4.11, 4.12): of the events there are, the timer alone can happen here. */
+/* Status and enable (tables 4.11, 4.12): of the events there are, the timer's and the clock's can happen. */
 #define EVENT_TIMER	(1u << 0)
 #define EVENT_GLOBAL	(1u << 5)
-#define ENABLE_WRITABLE (EVENT_TIMER | EVENT_GLOBAL)
+#define EVENT_CLOCK	(1u << 10)
+#define ENABLE_WRITABLE (EVENT_TIMER | EVENT_GLOBAL | EVENT_CLOCK)
 
 /* Control (table 4.13). */
 #define CONTROL_SCI	     (1u << 0) /* always: there is no other mode */
@@ -36,6 +37,11 @@ static void look_at_timer(struct power *power, uint64_t now)
 	if (carries != power->carries)
 		power->status |= EVENT_TIMER;
 	power->carries = carries;
+}
+
+void power_clock_event(struct power *power)
+{
+	power->status |= EVENT_CLOCK;
 }
 
 bool power_interrupt(struct power *power, uint64_t now)

@@ -23,6 +23,9 @@ uint32_t power_read(struct power *power, unsigned offset, uint64_t now);
 enum chipset_order power_write(struct power *power, unsigned offset, unsigned size, uint32_t value,
 			       uint64_t now);
 
+/* The clock has raised its interrupt. */
+void power_clock_event(struct power *power);
+
 /* The level of the SCI. */
 bool power_interrupt(struct power *power, uint64_t now);
 /* When the SCI can rise by itself; POWER_NEVER. */

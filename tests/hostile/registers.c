@@ -184,7 +184,7 @@ const struct attack register_attacks[] = {
 	{"write-feature-control", write_it, 0x3A, 5},
 	{"microcode-update", write_it, 0x79, 0x100000},
 	{"amd-microcode-update", write_it, 0xC0010020, 0x100000},
-	/* Written 0 before CPUID tells the revision: ignored. It reads 0. */
+	/* Written 0 before CPUID tells the revision: ignored. It reads as the machine's. */
 	{"microcode-revision", write_it, 0x8B, 0},
 	{"read-microcode-revision", read_it, 0x8B, 0},
 	{"smm-monitor", write_it, 0x9B, 1},

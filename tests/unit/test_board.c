@@ -82,9 +82,9 @@ static void registers(void **state)
 {
 	(void)state;
 	power_write(&power, STATUS, 4, 0xFFFFFFFF, 0);
-	assert_int_equal(power_read(&power, STATUS, 0), 0x00210000);
+	assert_int_equal(power_read(&power, STATUS, 0), 0x04210000);
 	power_write(&power, ENABLE + 1, 1, 0xFF, 0);
-	assert_int_equal(power_read(&power, ENABLE, 0) & 0xFFFF, 0x0021);
+	assert_int_equal(power_read(&power, ENABLE, 0) & 0xFFFF, 0x0421);
 	/* Linux, acpi_hw_get_mode(): SCI_EN says that ACPI is on; clearing it does nothing. */
 	assert_int_equal(power_read(&power, CONTROL, 0) & 0xFFFF, 1);
 	power_write(&power, CONTROL, 2, 0, 0);
@@ -104,6 +104,19 @@ static void soft_off(void **state)
 	assert_int_equal(power_write(&power, CONTROL, 2, 3u << 10 | 0x2000, 0), CHIPSET_NOTHING);
 	assert_int_equal(power_write(&power, CONTROL + 1, 1, 0x20, 0), CHIPSET_OFF);
 	assert_int_equal(power_read(&power, CONTROL, 0) & 0x2000, 0); /* write-only */
+}
+
+/* Linux enables it for an alarm that is to wake the machine. */
+static void clock_event(void **state)
+{
+	(void)state;
+	power_clock_event(&power);
+	assert_int_equal(power_read(&power, STATUS, 0) & 0xFFFF, 0x400);
+	assert_false(power_interrupt(&power, 0));
+	power_write(&power, ENABLE, 2, 0x400, 0);
+	assert_true(power_interrupt(&power, 0));
+	power_write(&power, STATUS, 2, 0x400, 0);
+	assert_false(power_interrupt(&power, 0));
 }
 
 /*
@@ -274,11 +287,11 @@ int main(void)
 #undef TEST
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
-		TEST(timer_counts),	TEST(timer_carry),	  TEST(registers),
-		TEST(soft_off),		TEST(linux_finds_type_1), TEST(nobody_else),
-		TEST(address_register), TEST(bridge_is_fixed),	  TEST(idle),
-		TEST(linux_probes),	TEST(no_devices),	  TEST(interrupt),
-		TEST(ways_to_reset)};
+		TEST(timer_counts), TEST(timer_carry),	    TEST(registers),
+		TEST(soft_off),	    TEST(clock_event),	    TEST(linux_finds_type_1),
+		TEST(nobody_else),  TEST(address_register), TEST(bridge_is_fixed),
+		TEST(idle),	    TEST(linux_probes),	    TEST(no_devices),
+		TEST(interrupt),    TEST(ways_to_reset)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

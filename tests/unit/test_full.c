@@ -385,6 +385,7 @@ static void clock_interrupt(void **state)
 {
 	const uint64_t second = PC_TSC_KHZ * 1000ull;
 	unsigned updates = 0;
+	uint32_t status;
 
 	(void)state;
 	use_ioapic();
@@ -402,6 +403,8 @@ static void clock_interrupt(void **state)
 		updates++;
 	}
 	assert_in_range(updates, 9, 10);
+	assert_true(full_port_in(&pc.vcpu[0], 0x600, 2, &status));
+	assert_int_equal(status & 0xFFFF, 0x400); /* each is an event of ACPI, too */
 }
 
 static void narrow_ioapic_accesses(void **state)

@@ -124,6 +124,7 @@ static int setup(void **state)
 						.rsdp = RSDP,
 						.cmdline = "console=ttyS0",
 						.name = "alpha",
+						.tsc_khz = 2500000,
 						.vcpu_count = 1};
 	write_bzimage(world);
 	*state = world;
@@ -175,7 +176,8 @@ static void zero_page_tells_all(void **state)
 	assert_int_equal(peek(world, page + 0x1F1, 1), 2);
 	assert_int_equal(peek(world, page + 0x202, 4), 0x53726448);
 	assert_int_equal(peek(world, page + 0x210, 1), 0xFF);
-	assert_string_equal((char *)world->memory + peek(world, page + 0x228, 4), "console=ttyS0");
+	assert_string_equal((char *)world->memory + peek(world, page + 0x228, 4),
+			    "tsc_early_khz=2500000 console=ttyS0");
 	initrd = peek(world, page + 0x218, 4);
 	assert_int_equal(peek(world, page + 0x21C, 4), INITRD_SIZE);
 	assert_int_equal(initrd % PAGE_SIZE, 0);

@@ -47,6 +47,7 @@ enum status svm_probe(struct virt_features *features, char message[VIRT_MESSAGE]
 	features->large_pages = true;
 	features->giant_pages = extended.edx & CPUID80000001_EDX_GIANT_PAGES;
 	features->tagged_tlb = true;
+	features->invpcid = features->rdtscp = features->xsaves = true; /* not intercepted */
 	features->next_rip = svm.edx & SVM_EDX_NEXT_RIP;
 	features->tags = svm.ebx;
 	return OK;
@@ -81,10 +82,8 @@ void svm_cpu_disable(void)
 #define CR4_ALWAYS                                                                                           \
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |            \
 	 CR4_OSFXSR | CR4_OSXMMEXCPT)
-#define CR4_PKE		    (1ull << 22)
-#define CR4_CET		    (1ull << 23)
-#define CPUID_ADDRESS_SIZES 0x80000008u
-
+#define CR4_PKE (1ull << 22)
+#define CR4_CET (1ull << 23)
 /* What every 64-bit CPU has, and what the CPUID bits tell of (APM 2 3.1.3). */
 static uint64_t defined_cr4(void)
 {
@@ -111,7 +110,7 @@ unsigned svm_audit_vcpu(struct vcpu *vcpu)
 {
 	struct cpuid_result svm = cpuid(CPUID_SVM, 0);
 	struct svm_capabilities capabilities = {
-		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xFF,
+		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS,
 		.asids = svm.ebx,
 		.cr4_defined = defined_cr4(),
 		.flush_by_asid = svm.edx & SVM_EDX_FLUSH_BY_ASID,

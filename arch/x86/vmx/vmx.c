@@ -190,8 +190,6 @@ enum status vmx_read_controls(struct vmx_controls *controls, char message[VIRT_M
 	return status ? status : check_basic(basic, message);
 }
 
-#define CPUID_ADDRESS_SIZES 0x80000008u
-
 void vmx_read_capabilities(struct vmx_capabilities *capabilities)
 {
 	uint64_t basic = rdmsr(MSR_VMX_BASIC);
@@ -204,7 +202,7 @@ void vmx_read_capabilities(struct vmx_capabilities *capabilities)
 		.cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1),
 		.cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0),
 		.cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1),
-		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xFF,
+		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS,
 	};
 	for (enum vmx_word word = 0; word < WORDS; word++)
 		capabilities->allowed[word] = allowed_settings(word, basic & VMX_BASIC_TRUE_CONTROLS);
@@ -247,6 +245,9 @@ static enum status vmx_probe(struct virt_features *features, char message[VIRT_M
 		.tagged_tlb = controls.secondary & SECONDARY_VPID,
 		.next_rip = true, /* the instruction length, which is the same to the core */
 		.preemption_timer = controls.pin & PIN_PREEMPTION_TIMER,
+		.invpcid = controls.secondary & SECONDARY_INVPCID,
+		.rdtscp = controls.secondary & SECONDARY_RDTSCP,
+		.xsaves = controls.secondary & SECONDARY_XSAVES,
 		.tags = controls.secondary & SECONDARY_VPID ? UINT16_MAX : 0,
 	};
 	return OK;
