@@ -1,8 +1,8 @@
 /*
  * Text on a linear framebuffer.
  *
- * cell[] is what the screen should show, a ring of rows so that scrolling moves no text; drawn[] is what it
- * does show. The writer of lines changes cell[] and then bumps `generation`; the drawer compares row by row
+ * text[] is what the screen should show, a ring of rows so that scrolling moves no text; drawn[] is what it
+ * does show. The writer of lines changes text[] and then bumps `generation`; the drawer compares row by row
  * and draws the cells that differ, until it has made a whole pass over a generation. Cells are relaxed
  * atomics: a cell read too early is drawn again in the next pass.
  *
@@ -19,9 +19,9 @@
 
 typedef uint64_t pixel_pair __attribute__((aligned(BYTES_PER_PIXEL)));
 
-/* A cell: character in the low byte, enum text_colour in the high one. 0: what was on the screen before us,
- * left alone. */
-typedef uint16_t cell_t;
+/* A cell is a character; its ink is its row's, for a line has one colour. Foreign: what was on the screen
+ * before us, left alone; in what is drawn: not known. */
+typedef uint8_t cell_t;
 #define CELL_FOREIGN 0
 #define CELL_BLANK   ((cell_t)' ')
 
@@ -45,26 +45,32 @@ static struct {
 	uint32_t ink[COLOURS], paper; /* pixel values */
 
 	uint32_t bottom;	     /* screen row of the unfinished line */
-	_Atomic uint32_t top;	     /* index in cell[] of screen row 0 */
-	_Atomic uint32_t generation; /* of cell[] */
+	_Atomic uint32_t top;	     /* index in text[] of screen row 0 */
+	_Atomic uint32_t generation; /* of text[] */
 	uint32_t pass_generation;    /* the one the current pass brings onto the screen */
 	uint32_t drawn_generation;   /* the one the screen shows */
 	uint32_t pass_row;	     /* where the current pass goes on */
 
-	_Atomic cell_t cell[FRAMEBUFFER_ROWS][FRAMEBUFFER_COLUMNS];
-	cell_t drawn[FRAMEBUFFER_ROWS][FRAMEBUFFER_COLUMNS];
+	struct text_row {
+		_Atomic uint8_t colour; /* enum text_colour */
+		_Atomic cell_t cell[FRAMEBUFFER_COLUMNS];
+	} text[FRAMEBUFFER_ROWS];
+	struct drawn_row {
+		uint8_t colour;
+		cell_t cell[FRAMEBUFFER_COLUMNS];
+	} drawn[FRAMEBUFFER_ROWS];
 } screen;
 
-static _Atomic cell_t *row_cells(uint32_t row)
+static struct text_row *text_row(uint32_t row)
 {
 	uint32_t index = atomic_load_explicit(&screen.top, memory_order_relaxed) + row;
 
-	return screen.cell[index < screen.rows ? index : index - screen.rows];
+	return &screen.text[index < screen.rows ? index : index - screen.rows];
 }
 
 static void fill_row(uint32_t row, uint32_t from, cell_t value)
 {
-	_Atomic cell_t *cells = row_cells(row);
+	_Atomic cell_t *cells = text_row(row)->cell;
 
 	for (uint32_t column = from; column < screen.columns; column++)
 		atomic_store_explicit(&cells[column], value, memory_order_relaxed);
@@ -113,7 +119,7 @@ static void start_text(uint32_t first_row)
 
 		fill_row(row, 0, value);
 		for (uint32_t column = 0; column < screen.columns; column++)
-			screen.drawn[row][column] = value;
+			screen.drawn[row].cell[column] = value;
 	}
 }
 
@@ -176,16 +182,16 @@ static void next_row(void)
  * fitted. */
 static size_t write_row(const char *text, size_t length, enum text_colour colour)
 {
-	_Atomic cell_t *cells = row_cells(screen.bottom);
+	struct text_row *row = text_row(screen.bottom);
 	size_t fits = MIN(length, (size_t)screen.columns);
 
+	atomic_store_explicit(&row->colour, (uint8_t)colour, memory_order_relaxed);
 	for (size_t i = 0; i < fits; i++) {
 		uint8_t character = (uint8_t)text[i];
 
 		if (character < FONT_FIRST || character > FONT_LAST)
 			character = '?';
-		atomic_store_explicit(&cells[i], (cell_t)(character | (unsigned)colour << 8),
-				      memory_order_relaxed);
+		atomic_store_explicit(&row->cell[i], character, memory_order_relaxed);
 	}
 	fill_row(screen.bottom, (uint32_t)fits, CELL_BLANK);
 	return fits;
@@ -218,8 +224,8 @@ void framebuffer_live(const char *text, size_t length, enum text_colour colour)
 /* Two pixels a store: half as many crossings to the device. */
 static void draw_cell(uint8_t *pixels, uint32_t row, uint32_t column, cell_t value)
 {
-	const uint8_t *glyph = font_glyphs[(value & 0xFF) - FONT_FIRST];
-	uint64_t ink = screen.ink[value >> 8], paper = screen.paper;
+	const uint8_t *glyph = font_glyphs[value - FONT_FIRST];
+	uint64_t ink = screen.ink[screen.drawn[row].colour], paper = screen.paper;
 	const uint64_t pair[4] = {paper << 32 | paper, ink << 32 | paper, paper << 32 | ink, ink << 32 | ink};
 	uint8_t *at = pixels + (size_t)row * FONT_HEIGHT * screen.pitch +
 		      (size_t)column * FONT_WIDTH * BYTES_PER_PIXEL;
@@ -232,12 +238,26 @@ static void draw_cell(uint8_t *pixels, uint32_t row, uint32_t column, cell_t val
 	}
 }
 
+/* A row of another colour is drawn anew, but for its blanks. */
+static void take_colour(struct drawn_row *drawn, uint8_t colour)
+{
+	if (drawn->colour == colour)
+		return;
+	drawn->colour = colour;
+	for (uint32_t column = 0; column < screen.columns; column++)
+		if (drawn->cell[column] != CELL_BLANK)
+			drawn->cell[column] = CELL_FOREIGN;
+}
+
 /* Returns how many of `cells` it has drawn; all of them: there may be more in this row. */
 static uint32_t redraw_row(uint8_t *pixels, uint32_t row, uint32_t cells)
 {
-	_Atomic cell_t *wanted = row_cells(row);
-	cell_t *drawn = screen.drawn[row];
+	struct text_row *text = text_row(row);
+	_Atomic cell_t *wanted = text->cell;
+	cell_t *drawn = screen.drawn[row].cell;
 	uint32_t done = 0;
+
+	take_colour(&screen.drawn[row], atomic_load_explicit(&text->colour, memory_order_relaxed));
 
 	for (uint32_t column = 0; column < screen.columns && done < cells; column++) {
 		cell_t value = atomic_load_explicit(&wanted[column], memory_order_relaxed);

@@ -3,7 +3,7 @@ HV_C    := $(sort $(wildcard hv/*.c hv/lib/*.c hv/mem/*.c hv/core/*.c hv/call/*.
              arch/x86/*.c arch/x86/vmx/*.c arch/x86/svm/*.c drivers/*.c))
 HV_ASM  := $(sort $(wildcard arch/x86/*.asm arch/x86/vmx/*.asm arch/x86/svm/*.asm))
 HV_OBJ  := $(HV_C:%.c=$(BUILD)/%.o) $(HV_ASM:%.asm=$(BUILD)/%.asm.o) $(BUILD)/font.o
-HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-builtin-printf -mgeneral-regs-only -mcmodel=kernel -mno-red-zone \
+HV_CFLAGS := -std=gnu17 -Os -g -ffreestanding -fno-builtin-printf -mgeneral-regs-only -mcmodel=kernel -mno-red-zone \
              -fno-stack-protector -fno-pic -fno-pie -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
              -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. -fcf-protection=none $(WARN) -fstack-usage \
              -Iinclude -I. -MMD -MP
@@ -56,10 +56,9 @@ HOT := arch/x86/svm/exit arch/x86/svm/event arch/x86/svm/run arch/x86/svm/slow a
 $(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp
 $(BUILD)/arch/x86/svm/exit.o: HV_CFLAGS += -mpreferred-stack-boundary=3
 
-# What runs at boot, at a guest's end, or when a person asks for it, is to be small.
-COLD := arch/x86/cpu arch/x86/machine_events arch/x86/panic arch/x86/paging arch/x86/poweroff arch/x86/smp arch/x86/svm/describe arch/x86/svm/permissions \
-        arch/x86/svm/svm arch/x86/vmx/describe arch/x86/vmx/msr_bitmap arch/x86/vmx/vmx hv/boot hv/console/audit hv/console/edit \
-        hv/console/keys hv/console/log hv/console/log_ring hv/console/monitor hv/console/summary hv/core/audit hv/core/image hv/core/msr_constants hv/core/elf \
-        hv/core/kernel hv/core/bzimage hv/core/pvh hv/device/acpi hv/device/board hv/device/keyboard hv/device/mtrr hv/device/pci hv/device/power \
-        hv/device/rtc hv/lib/printf hv/main hv/mem/frames hv/mem/page_map hv/mem/pool
-$(COLD:%=$(BUILD)/%.o): HV_CFLAGS += -Os
+# What else runs while guests do. All that is not named here runs at boot, at a guest's end, or when a person asks for it:
+# that is to be small.
+WARM := arch/x86/apic arch/x86/decode arch/x86/guest_walk arch/x86/interrupts arch/x86/svm/npt arch/x86/vmx/ept arch/x86/vmx/events \
+        arch/x86/vmx/slow drivers/framebuffer drivers/serial hv/call/pvtime hv/call/smccc hv/call/ffa hv/call/vendor \
+        hv/console/console hv/console/line hv/core/partition hv/device/chipset hv/device/ioapic hv/lib/string
+$(HOT:%=$(BUILD)/%.o) $(WARM:%=$(BUILD)/%.o): HV_CFLAGS += -O2

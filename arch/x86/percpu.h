@@ -48,7 +48,6 @@ struct cpu_info {
 	_Atomic uint32_t state; /* enum cpu_state */
 	hpa_t cr3;
 	struct vcpu_shared *vcpu; /* NULL: no partition */
-	char message[160];	  /* CPU_REFUSED: why */
 };
 enum cpu_state { CPU_ABSENT, CPU_STARTED, CPU_READY, CPU_REFUSED };
 extern struct cpu_info cpus[];

@@ -35,6 +35,8 @@ struct cpu_info cpus[CONFIG_MAX_CPUS];
 uint32_t cpu_count;
 
 static _Atomic bool released;
+/* Why the CPU that is being started is refused: one at a time is. */
+static char refusal[160];
 
 /* trampoline.asm: code and the fields to fill in. */
 extern const char trampoline_start[], trampoline_end[], trampoline_protected[], trampoline_long[],
@@ -108,7 +110,7 @@ static NORETURN void refuse(const char *what, const char *why)
 {
 	struct cpu_info *info = &cpus[this_cpu->index];
 
-	format(info->message, sizeof(info->message), "%s: %s", what, why);
+	format(refusal, sizeof(refusal), "%s: %s", what, why);
 	atomic_store(&info->state, CPU_REFUSED);
 	cpu_halt();
 }
@@ -198,11 +200,10 @@ static void start_cpu(uint32_t index, uint8_t *trampoline, uint64_t page)
 		 * place. */
 		apic_send_init(info->apic_id);
 		atomic_store(&info->state, CPU_ABSENT);
-		string_copy(info->message, "it does not answer to INIT and start-up IPIs",
-			    sizeof(info->message));
+		string_copy(refusal, "it does not answer to INIT and start-up IPIs", sizeof(refusal));
 	}
 	if (atomic_load(&info->state) != CPU_READY)
-		log_error("CPU %u (APIC id %u) is left out: %s", index, info->apic_id, info->message);
+		log_error("CPU %u (APIC id %u) is left out: %s", index, info->apic_id, refusal);
 }
 
 void cpus_start(const struct boot_info *boot)

@@ -104,6 +104,26 @@ static void test_colours_differ(void **state)
 	assert_true((green >> 8 & 0xFF) > (green & 0xFF));
 }
 
+/* The text is the same, only its row's colour is another one. */
+static void test_row_of_another_colour_is_drawn_anew(void **state)
+{
+	uint32_t ink, red = 0;
+
+	(void)state;
+	open_screen(640, 480, 0, 0);
+	framebuffer_live("a b", 3, COLOUR_GREEN);
+	framebuffer_redraw(ALL);
+	framebuffer_live("a b", 3, COLOUR_RED);
+	framebuffer_redraw(ALL);
+	for (uint32_t column = 0; column < 3; column += 2) {
+		assert_int_equal(character_at(0, column, &ink), "a b"[column]);
+		red = column == 0 ? ink : red;
+		assert_true((ink >> 16 & 0xFF) > (ink >> 8 & 0xFF));
+		assert_int_equal(ink, red);
+	}
+	assert_string_equal(row_text(0), "a b");
+}
+
 static void test_pixel_order(void **state)
 {
 	uint32_t red;
@@ -289,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines_start_below_what_is_there),
 		cmocka_unit_test(test_colours_differ),
+		cmocka_unit_test(test_row_of_another_colour_is_drawn_anew),
 		cmocka_unit_test(test_pixel_order),
 		cmocka_unit_test(test_scrolls_by_an_eighth),
 		cmocka_unit_test(test_foreign_rows_scroll_away),
