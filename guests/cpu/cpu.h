@@ -11,6 +11,7 @@
 #define VECTOR_NMI   2u
 #define VECTOR_UD    6u
 #define VECTOR_GP    13u
+#define VECTOR_PF    14u
 
 struct caught {
 	uint64_t vector, error, rip, count, recover;

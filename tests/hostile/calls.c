@@ -7,16 +7,18 @@
 #include "hostile.h"
 
 #define OWNERS		 64u
-#define NUMBERS		 0x100u
-#define GENERAL_FIRST	 0xFF00u
-#define GENERAL_COUNT	 16u
+#define NUMBERS		 0x10000u
+#define FEW_NUMBERS	 0x100u
 #define NUMBER_BITS	 16
 #define MARK		 0x1234567800000000ull
 #define STORM		 20000u
-#define FLOOD_LINES	 2000u
+#define FLOOD_LINES	 300u
+#define BLIND_FLOOD	 3000u
+#define RACE_ROUNDS	 2000u
+#define SECOND		 1u /* vCPU */
+#define STARTS		 50u
 #define UPCALL		 BH_UPCALL_VECTOR
 #define PORTS		 0x10000u
-#define SETTLE_MS	 2000u
 #define TOO_MANY_BITS	 193u
 #define CONSOLE_TOO_LONG 49u
 
@@ -108,11 +110,25 @@ static void sweep_calls(void)
 		for (uint32_t form = 0; form < 2; form++) {
 			const uint32_t base =
 				(uint32_t)attack_a | form * SMCCC_64 | owner << SMCCC_OWNER_SHIFT;
-			for (uint32_t number = 0; number < NUMBERS; number++)
+			for (uint32_t number = 0; number < FEW_NUMBERS; number++) {
 				check_refused(base | number);
-			for (uint32_t number = 0; number < GENERAL_COUNT; number++)
-				check_refused(base | (GENERAL_FIRST + number));
+				check_refused(base | (NUMBERS - 1 - number));
+			}
 		}
+	observe(wrong);
+}
+
+/* Every number there is, of the owners whose calls there are. */
+static void sweep_numbers(void)
+{
+	static const uint32_t owners[] = {SMCCC_OWNER_ARCH, SMCCC_OWNER_STANDARD, SMCCC_OWNER_STD_HYP,
+					  SMCCC_OWNER_VENDOR_HYP};
+
+	wrong = 0;
+	for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++)
+		for (uint32_t number = 0; number < NUMBERS; number++)
+			check_refused(SMCCC_FAST | (number & 1) * SMCCC_64 | owners[i] << SMCCC_OWNER_SHIFT |
+				      number);
 	observe(wrong);
 }
 
@@ -190,13 +206,25 @@ static void random_bits(void)
 	call_with(TRNG_RND_64, 0, 0);
 }
 
-/* What was lost of a flood is told, and what comes a while after it is not lost. Needs no interrupt. */
-static void settle(void)
+/* A page that the guest's own tables do not show (b: 0), or show for reading only: a call names
+ * guest-physical memory, and that is there. */
+static void page_of_hidden_memory(void)
 {
-	const uint64_t end = read_tsc() + (uint64_t)platform->tsc_khz * SETTLE_MS;
+	struct bh_event_page *const page = (struct bh_event_page *)(HIDDEN + LARGE_PAGE_SIZE / 2);
+	uint64_t *const entry = identity_entry(HIDDEN);
+	const uint64_t before = *entry;
 
-	while (read_tsc() < end)
-		spin_hint();
+	page->pending = page->mask = 0;
+	interrupts_off();
+	*entry = attack->b ? before & ~ENTRY_WRITABLE : 0;
+	write_cr3(read_cr3());
+	const int64_t answer = (int64_t)bh_call(VENDOR_EVENT_PAGE, (uint64_t)page, UPCALL, 0, 0, 0);
+	(void)bh_call(VENDOR_IPI, 0, 7, 0, 0, 0);
+	(void)bh_call(VENDOR_EVENT_PAGE, (uint64_t)bh_event_page(), UPCALL, 0, 0, 0);
+	*entry = before;
+	write_cr3(read_cr3());
+	interrupts_on();
+	observe(answer == SMCCC_SUCCESS ? page->pending : UINT64_MAX);
 }
 
 /* What the guest says of the ring in it may be anything; the hypervisor moves no more than the ring holds,
@@ -217,7 +245,6 @@ static void wild_ring(void)
 		(void)bh_call(VENDOR_CONSOLE_KICK, 0, 0, 0, 0, 0);
 	}
 	(void)bh_call(VENDOR_CONSOLE_RING, 0, 0, 0, 0, 0);
-	settle();
 	bh_system_reset(); /* its console is lost */
 }
 
@@ -235,7 +262,6 @@ static void overlaid_pages(void)
 		(void)bh_call(VENDOR_CONSOLE_KICK, 0, 0, 0, 0, 0);
 		(void)bh_call(VENDOR_CLOCK_PAGE, page, 0, 0, 0, 0);
 	}
-	settle();
 	bh_system_reset();
 }
 
@@ -280,21 +306,133 @@ static void call_storm(void)
 		(void)bh_call(SMCCC_FAST | i, 0, 0, 0, 0, 0);
 }
 
+/* Waits when it is told to, and loses nothing. */
 static void flood(void)
 {
 	for (uint32_t i = 0; i < FLOOD_LINES; i++)
 		print_line("flood %u of a line that is long enough to fill whatever holds it", i);
-	platform_flush();
-	settle();
 }
 
 static void flood_by_call(void)
 {
-	static const char text[] = "a flood of lines by call\n";
+	char line[32];
 
+	platform_flush();
 	for (uint32_t i = 0; i < FLOOD_LINES; i++)
-		(void)bh_console_log(text, sizeof(text) - 1);
-	settle();
+		(void)bh_console_log(line, format_text(line, sizeof(line), "flood %u by call\n", i));
+}
+
+/* Does not wait: one call after the other, whatever each answers. `a`: eight characters, again and again. */
+static void blind_flood(void)
+{
+	for (uint32_t i = 0; i < BLIND_FLOOD; i++) {
+		uint64_t x[8] = {FFA_CONSOLE_LOG_64, 48,       attack_a, attack_a,
+				 attack_a,	     attack_a, attack_a, attack_a};
+		bh_call_registers(x);
+	}
+	(void)bh_console_log("\n", 1);
+}
+
+/*
+ * Both vCPUs
+ */
+static volatile bool race_ends;
+
+static void scribble(void *context)
+{
+	volatile uint64_t *const page = context;
+	uint64_t noise = 1;
+
+	for (uint32_t i = 0; !race_ends; i++) {
+		noise = noise * 6364136223846793005ull + 1442695040888963407ull;
+		page[i % (4096 / sizeof(*page))] = noise;
+	}
+}
+
+static bool second_begins(void (*entry)(void *context), void *context)
+{
+	race_ends = false;
+	if (platform_cpu_start(SECOND, entry, context))
+		return true;
+	print_line("attack %s: the other CPU does not start", attack->name);
+	return false;
+}
+
+static void second_ends(void)
+{
+	race_ends = true;
+	while (platform_cpu_running(SECOND))
+		spin_hint();
+}
+
+/* A ring whose positions and bytes change while they are read. */
+static void changing_ring(void)
+{
+	if (!second_begins(scribble, spare[0]))
+		return;
+	(void)bh_call(VENDOR_CONSOLE_RING, (uint64_t)spare[0], 0, 0, 0, 0);
+	for (uint32_t i = 0; i < RACE_ROUNDS; i++)
+		(void)bh_call(VENDOR_CONSOLE_KICK, 0, 0, 0, 0, 0);
+	bh_system_reset(); /* its console is lost */
+}
+
+/* An event page and a clock page that change while they are written. */
+static void changing_pages(void)
+{
+	if (!second_begins(scribble, spare[1]))
+		return;
+	interrupts_off();
+	(void)bh_call(VENDOR_EVENT_PAGE, (uint64_t)spare[1], UPCALL, 0, 0, 0);
+	for (uint32_t i = 0; i < RACE_ROUNDS; i++) {
+		(void)bh_call(VENDOR_CLOCK_PAGE, (uint64_t)spare[1], 0, 0, 0, 0);
+		(void)bh_call(VENDOR_IPI, 0, i % BH_EVENT_IPIS, 0, 0, 0);
+	}
+	(void)bh_call(VENDOR_EVENT_PAGE, (uint64_t)bh_event_page(), UPCALL, 0, 0, 0);
+	interrupts_on();
+	second_ends();
+}
+
+static void storm(void *context)
+{
+	for (uint32_t i = 0; context ? !race_ends : i < STORM; i++) {
+		(void)bh_call(SMCCC_FAST | i, 0, 0, 0, 0, 0);
+		(void)cpuid(i, 0);
+		(void)bh_call(VENDOR_IPI, i & 1, 1, 0, 0, 0);
+		(void)bh_call(VENDOR_CONSOLE_KICK, 0, 0, 0, 0, 0);
+	}
+}
+
+/* Both call all the time, and interrupt each other. */
+static void storm_of_both(void)
+{
+	if (!second_begins(storm, spare))
+		return;
+	storm(NULL);
+	second_ends();
+}
+
+static void nothing(void *context)
+{
+	(void)context;
+}
+
+/* On and off again and again. Tells how often it did not come. */
+static void starts_and_stops(void)
+{
+	uint64_t missed = 0;
+
+	for (uint32_t i = 0; i < STARTS; i++) {
+		missed += !platform_cpu_start(SECOND, nothing, NULL);
+		while (platform_cpu_running(SECOND))
+			spin_hint();
+	}
+	observe(missed);
+}
+
+/* Outside its memory: the call tells, not the vCPU's first fetch. */
+static void start_outside(void)
+{
+	observe((uint32_t)bh_call(PSCI_CPU_ON_64, SECOND, attack_address(), 0, 0, 0));
 }
 
 /*
@@ -380,6 +518,7 @@ const struct attack platform_attacks[] = {
 	/* Ids. Fast calls, and such as might yield: there are none. */
 	{"calls-of-all-owners", sweep_calls, SMCCC_FAST, 0},
 	{"yielding-calls-of-all-owners", sweep_calls, 0, 0},
+	{"calls-of-all-numbers", sweep_numbers, 0, 0},
 	{"calls-with-middle-bits", sweep_middle, 0, 0},
 	/* Pages: INVALID_PARAMETER (-3) unless they are whole pages of its own memory. */
 	{"event-page-not-aligned", give_event_page, NOT_ALIGNED, 0},
@@ -393,16 +532,18 @@ const struct attack platform_attacks[] = {
 	{"ring-not-aligned", give_ring, NOT_ALIGNED, 0},
 	{"ring-beyond", give_ring, MEMORY_END(0), 0},
 	{"ring-top", give_ring, TOP_PAGE, 0},
+	{"event-page-unmapped", page_of_hidden_memory, 0, 0},
+	{"event-page-read-only", page_of_hidden_memory, 0, 1},
 	{"upcall-vector-31", choose_vector, 31, 0},
 	{"upcall-vector-256", choose_vector, 256, 0},
 	{"upcall-vector-huge", choose_vector, 0x100000030, 0},
 	/* Targets and numbers that are not its own. */
-	{"event-to-nobody", send_event, 1, 0},
+	{"event-to-nobody", send_event, 2, 0},
 	{"event-to-far-nobody", send_event, UINT64_MAX, 0},
 	{"event-56", send_event, 0, 56},
 	{"event-huge", send_event, 0, UINT64_MAX},
 	{"cpu-on-itself", start_cpu, 0, 0x100000},
-	{"cpu-on-nobody", start_cpu, 1, 0x100000},
+	{"cpu-on-nobody", start_cpu, 2, 0x100000},
 	{"cpu-on-far-nobody", start_cpu, UINT64_MAX, 0x100000},
 	{"affinity-of-nobody", ask_affinity, 5, 0},
 	{"affinity-of-level-1", ask_affinity, 0, 1},
@@ -429,6 +570,19 @@ const struct attack platform_attacks[] = {
 	{"call-storm", call_storm, 0, 0},
 	{"flood", flood, 0, 0},
 	{"flood-by-call", flood_by_call, 0, 0},
+	/* Text without an end, empty lines, escape sequences, bytes that are shown as four. */
+	{"blind-flood", blind_flood, 0x6161616161616161, 0},
+	{"blind-flood-of-lines", blind_flood, 0x0A0A0A0A0A0A0A0A, 0},
+	{"blind-flood-of-escapes", blind_flood, 0x5B1B5D1B48325B1B, 0},
+	{"blind-flood-of-bytes", blind_flood, 0x08FF0900810D0780, 0},
+	/* Both vCPUs. */
+	{"ring-changing", changing_ring, 0, 0},
+	{"pages-changing", changing_pages, 0, 0},
+	{"storm-of-both", storm_of_both, 0, 0},
+	{"starts-and-stops", starts_and_stops, 0, 0},
+	{"cpu-on-beyond", start_outside, MEMORY_END(0), 0},
+	{"cpu-on-high", start_outside, HIGH_PAGE, 0},
+	{"cpu-on-not-canonical", start_outside, 1ull << 47, 0},
 	/* Devices: none. */
 	{"reset-port", out_one, 0xCF9, 6},
 	{"keyboard-reset", out_one, 0x64, 0xFE},

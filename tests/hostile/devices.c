@@ -10,6 +10,7 @@
 #include "hostile.h"
 
 #define PORTS		0x10000u
+#define UART_DATA	0x3F8u
 #define PORT_RESET	0xCF9u
 #define PORT_KEYBOARD	0x64u
 #define PORT_FAST_RESET 0x92u
@@ -19,8 +20,9 @@
 #define ELCR_SLAVE	0x4D1u
 #define STARTS		100u
 #define TRAMPOLINE_PAGE 8u /* where platform_cpu_start() has left the way in */
-#define FLOOD_LINES	1000u
-#define SETTLE_MS	2000u
+#define FLOOD_LINES	300u
+#define BLIND_FLOOD	10000u
+#define RACE_ROUNDS	5000u
 
 #define APIC_PAGE	 0xFEE00000ull
 #define APIC_VERSION	 0x030u
@@ -40,7 +42,15 @@
 #define ICR_EVERYBODY	 0x80000u
 #define ICR_BUT_SELF	 0xC0000u
 #define MSR_DEADLINE	 0x6E0u
-#define CODE_MAX	 32
+#define MSR_X2APIC_ICR	 0x830u
+#define APIC_ENABLE	 (1ull << 11)
+#define APIC_X2APIC	 (1ull << 10)
+#define IOAPIC_PAGE	 0xFEC00000ull
+#define IOAPIC_DATA	 0x10u
+#define IOAPIC_ENTRY	 0x10u /* register, two for each pin */
+#define IOAPIC_PINS	 24u
+#define IOAPIC_MASKED	 (1u << 16)
+#define PIN_TIMER	 2u
 #define CODE_RET	 0xC3u
 
 /*
@@ -330,6 +340,73 @@ static void read_x2apic(void)
 }
 
 /*
+ * The I/O APIC: 24 pins, whose messages reach the guest's own CPUs and nobody else
+ */
+static void ioapic_write(volatile uint8_t *page, uint32_t number, uint32_t value)
+{
+	*(volatile uint32_t *)page = number;
+	*(volatile uint32_t *)(page + IOAPIC_DATA) = value;
+}
+
+static void ioapic_mask_all(volatile uint8_t *page)
+{
+	for (uint32_t pin = 0; pin < IOAPIC_PINS; pin++)
+		ioapic_write(page, IOAPIC_ENTRY + 2 * pin, IOAPIC_MASKED);
+}
+
+/* Each register there could be, each place in the page. Pins stay masked; what they send comes below. */
+static void ioapic_registers(void)
+{
+	static const uint32_t patterns[] = {0, UINT32_MAX, 0x55555555, 0xAAAAAAAA};
+	volatile uint8_t *const page = map_window(IOAPIC_PAGE);
+
+	interrupts_off();
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+		for (uint32_t number = 0; number < 0x100; number++) {
+			ioapic_write(page, number, patterns[i] | IOAPIC_MASKED);
+			(void)*(volatile uint32_t *)(page + IOAPIC_DATA);
+		}
+		for (uint32_t offset = 4; offset < PAGE_SIZE; offset += 4)
+			if (offset != IOAPIC_DATA) {
+				*(volatile uint32_t *)(page + offset) = patterns[i];
+				(void)*(volatile uint64_t *)(page + offset - 1);
+			}
+	}
+	ioapic_mask_all(page);
+	devices_anew();
+	interrupts_on();
+}
+
+/* The timer's pin in each mode to CPUs it has and to such as it has not, level and edge. INIT goes to others
+ * only, as above. */
+static void ioapic_messages(void)
+{
+	static const uint32_t destinations[] = {0, 2, 3, 0x55, ID_BROADCAST};
+	volatile uint8_t *const page = map_window(IOAPIC_PAGE);
+
+	interrupt_handle(VECTOR_IPI, ignore);
+	caught.recover = 0;	 /* NMIs come back to here */
+	port_write8(0x43, 0x34); /* channel 0 periodic, some thousand times a second */
+	port_write8(0x40, 0);
+	port_write8(0x40, 1);
+	for (uint32_t mode = 0; mode < MODES; mode++)
+		for (size_t i = 0; i < sizeof(destinations) / sizeof(destinations[0]); i++)
+			for (uint32_t level = 0; level < 2; level++) {
+				const uint32_t to = destinations[i];
+				if (mode >= MODE_INIT && (to == 0 || to == ID_BROADCAST))
+					continue;
+				ioapic_write(page, IOAPIC_ENTRY + 2 * PIN_TIMER + 1, to << 24);
+				ioapic_write(page, IOAPIC_ENTRY + 2 * PIN_TIMER,
+					     level << 15 | mode << MODE_SHIFT | VECTOR_IPI);
+				delay_us(500);
+				ioapic_write(page, IOAPIC_ENTRY + 2 * PIN_TIMER, IOAPIC_MASKED);
+			}
+	ioapic_mask_all(page);
+	caught.count = 0;
+	devices_anew();
+}
+
+/*
  * The instruction decoder. Code stands in RAM so that it can cross pages and change.
  */
 static uint8_t code_pages[2 * 4096] __attribute__((aligned(4096)));
@@ -508,12 +585,123 @@ static void init_storm(void)
 	send_to(1, ICR_INIT);
 }
 
+/* Waits for the transmitter, and loses nothing. */
 static void flood(void)
 {
 	for (uint32_t i = 0; i < FLOOD_LINES; i++)
 		print_line("flood %u of a line that is long enough to fill whatever holds it", i);
-	platform_flush();
-	delay_us(SETTLE_MS * 1000);
+}
+
+/* Does not wait, whatever the line status says. `a`: eight characters, again and again. */
+static void blind_flood(void)
+{
+	for (uint32_t i = 0; i < BLIND_FLOOD; i++)
+		port_write8(UART_DATA, (uint8_t)(attack_a >> i % 8 * 8));
+	port_write8(UART_DATA, '\n');
+}
+
+/*
+ * Both CPUs
+ */
+static volatile bool race_ends;
+
+static bool second_begins(void (*entry)(void *context))
+{
+	race_ends = false;
+	if (platform_cpu_start(1, entry, NULL))
+		return true;
+	print_line("attack %s: the other CPU does not start", attack->name);
+	return false;
+}
+
+static void second_ends(void)
+{
+	race_ends = true;
+	while (platform_cpu_running(1))
+		spin_hint();
+}
+
+/* One exit of each kind. */
+static void all_exits(uint32_t i)
+{
+	(void)cpuid(i, 0);
+	(void)read_msr(MSR_APIC_BASE);
+	(void)apic_read(APIC_VERSION);
+	port_write8(UART_SCRATCH, (uint8_t)i);
+	(void)port_read8(0x21);
+	(void)port_read8(0x40);
+	write_cr3(read_cr3());
+}
+
+static void exit_until_end(void *context)
+{
+	(void)context;
+	for (uint32_t i = 0; !race_ends; i++)
+		all_exits(i);
+}
+
+static void storm_of_both(void)
+{
+	if (!second_begins(exit_until_end))
+		return;
+	for (uint32_t i = 0; i < RACE_ROUNDS; i++)
+		all_exits(i);
+	second_ends();
+}
+
+/* The table through which the hypervisor finds the string: memory, another piece of it, nothing. */
+static void change_tables(void *context)
+{
+	uint64_t *const entry = identity_entry(HIDDEN);
+	const uint64_t before = *entry;
+
+	(void)context;
+	for (uint32_t i = 0; !race_ends; i++)
+		*(volatile uint64_t *)entry = i % 3 == 0 ? before : i % 3 == 1 ? before - LARGE_PAGE_SIZE : 0;
+	*entry = before;
+}
+
+static void string_there(void)
+{
+	const uint8_t *from = (const uint8_t *)HIDDEN + PAGE_SIZE - 8;
+	uint64_t count = 16;
+	write_cr3(read_cr3());
+	__asm__ volatile("rep outsb" : "+S"(from), "+c"(count) : "d"(UART_SCRATCH) : CLOBBERS);
+}
+
+/* The bytes go out, or it is the guest's own #PF. Tells which exception it was else. */
+static void tables_changing(void)
+{
+	uint64_t other = 0;
+
+	if (!second_begins(change_tables))
+		return;
+	for (uint32_t i = 0; i < RACE_ROUNDS; i++)
+		if (attempt(string_there) && caught.vector != VECTOR_PF)
+			other = caught.vector;
+	second_ends();
+	caught.count = 0;
+	write_cr3(read_cr3());
+	observe(other);
+}
+
+/* The same destinations by 32 bits: x2APIC, and back to xAPIC by way of off. */
+static void x2apic_commands(void)
+{
+	static const uint32_t ids[] = {2, 3, 0x55, 0xFF, 0x100, 0x12345678, 0x80000000, 0xFFFFFFFE};
+	const uint64_t base = read_msr(MSR_APIC_BASE);
+
+	interrupts_off();
+	write_msr(MSR_APIC_BASE, base | APIC_X2APIC);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		for (uint32_t mode = 0; mode < MODES; mode++)
+			if (mode != 1 && mode != 3 && mode != 7) /* reserved */
+				write_msr(MSR_X2APIC_ICR, (uint64_t)ids[i] << 32 | 0x4000u |
+								  mode << MODE_SHIFT | VECTOR_VALID);
+	write_msr(MSR_APIC_BASE, base & ~(APIC_X2APIC | APIC_ENABLE));
+	write_msr(MSR_APIC_BASE, base);
+	devices_anew();
+	interrupts_on();
 }
 
 static void unknown_call(void)
@@ -562,6 +750,8 @@ const struct attack platform_attacks[] = {
 	{"all-registers-read", read_all_registers, 0, 0},
 	{"all-registers-written", write_all_registers, 0, 0},
 	{"read-across-apic-end", read_across_end, 0, 0},
+	{"io-apic-registers", ioapic_registers, 0, 0},
+	{"io-apic-messages", ioapic_messages, 0, 0},
 	{"apic-moved", move_apic, 0x200900, 0},
 	{"apic-base-reserved", move_apic, 0xFEE00901, 0},
 	{"apic-base-beyond-width", move_apic, 1ull << 60 | 0xFEE00900, 0},
@@ -584,7 +774,15 @@ const struct attack platform_attacks[] = {
 	{"other-cpu-faults", other_faults, 0, 0},
 	{"both-cpus-fault", both_fault, 0, 0},
 	{"init-storm", init_storm, 0, 0},
+	{"storm-of-both", storm_of_both, 0, 0},
+	{"tables-changing-under-it", tables_changing, 0, 0},
+	{"x2apic-commands-to-foreign", x2apic_commands, 0, 0},
 	{"flood", flood, 0, 0},
+	/* Text without an end, empty lines, escape sequences, bytes that are shown as four. */
+	{"blind-flood", blind_flood, 0x6161616161616161, 0},
+	{"blind-flood-of-lines", blind_flood, 0x0A0A0A0A0A0A0A0A, 0},
+	{"blind-flood-of-escapes", blind_flood, 0x5B1B5D1B48325B1B, 0},
+	{"blind-flood-of-bytes", blind_flood, 0x08FF0900810D0780, 0},
 	/* Calls that are for para partitions only, and one nobody knows: NOT_SUPPORTED. */
 	{"para-event-page", unknown_call, 0xC6000001, 0x100000},
 	{"para-console-ring", unknown_call, 0xC6000004, 0x100000},

@@ -40,5 +40,8 @@ extern const struct attack memory_attacks[], register_attacks[], instruction_att
 #define MEMORY_END(by)	(FROM_MEMORY_END | (uint32_t)(by))
 uint64_t attack_address(void);
 volatile uint8_t *map_window(uint64_t physical); /* two pages of 2 MiB from there on */
+uint64_t *identity_entry(uint64_t address);	 /* what maps these 2 MiB of memory at their own address */
+#define ENTRY_WRITABLE 2ull
+#define HIDDEN	       0x600000ull /* 2 MiB in which nothing stands */
 
 #define CLOBBERS "memory", "cc"

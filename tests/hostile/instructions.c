@@ -54,6 +54,78 @@ INSTRUCTION(do_16_prefixes, ".fill 15, 1, 0x3E; nop")
 INSTRUCTION(do_15_prefixed_cpuid, "push %%rbx; .fill 13, 1, 0x3E; cpuid; pop %%rbx")
 INSTRUCTION(do_16_prefixed_cpuid, "push %%rbx; .fill 14, 1, 0x3E; cpuid; pop %%rbx")
 
+/*
+ * Instructions that trap, where the hypervisor may have to look for them itself: across the end of a page,
+ * and changed by another CPU.
+ */
+#define TRAPS 6
+static uint8_t code[TRAPS][2 * PAGE_SIZE] __attribute__((aligned(4096)));
+#define CODE_RET    0xC3u
+#define CPUID_BYTES 0xA20Fu
+#define WBINVD	    0x090Fu
+
+/* RAX of the instruction at `at`, which RAX and RCX = 0 go into, and the other registers are lost. */
+static uint64_t run_at(const uint8_t *at)
+{
+	uint64_t rax = 0, rcx = 0;
+
+	__asm__ volatile("call *%2" : "+a"(rax), "+c"(rcx) : "r"(at) : "rbx", "rdx", CLOBBERS);
+	return rax;
+}
+
+/* CPUID, RDMSR of the TSC, MOV from CR0, with prefixes and without, at each place around the end of a page:
+ * as in the middle of it. Tells how often not. */
+static void across_pages(void)
+{
+	static const struct {
+		uint8_t size, bytes[8];
+	} instructions[TRAPS] = {{2, {0x0F, 0xA2}},
+				 {6, {0x3E, 0x65, 0x66, 0x48, 0x0F, 0xA2}},
+				 {7, {0xB9, 0x77, 0x02, 0, 0, 0x0F, 0x32}},
+				 {3, {0x0F, 0x20, 0xC0}},
+				 {4, {0x44, 0x0F, 0x20, 0xC0}},
+				 {2, {0x0F, 0x09}}};
+	uint64_t differ = 0;
+
+	for (size_t i = 0; i < TRAPS; i++)
+		for (size_t place = PAGE_SIZE - 8; place <= PAGE_SIZE; place++) {
+			memcpy(code[i], instructions[i].bytes, instructions[i].size);
+			code[i][instructions[i].size] = CODE_RET;
+			memcpy(code[i] + place, instructions[i].bytes, instructions[i].size);
+			code[i][place + instructions[i].size] = CODE_RET;
+			differ += run_at(code[i]) != run_at(code[i] + place);
+		}
+	observe(differ);
+}
+
+static volatile bool changing_ends;
+static void change_instruction(void *context)
+{
+	volatile uint16_t *const at = context;
+
+	while (!changing_ends)
+		*at ^= CPUID_BYTES ^ WBINVD;
+}
+
+/* Either of two, each of which traps: what the hypervisor finds there need not be what trapped. */
+static void changing_under_it(void)
+{
+	memcpy(code[0], (const uint8_t[]){0x0F, 0xA2, CODE_RET}, 3);
+	changing_ends = false;
+	if (!platform_cpu_start(1, change_instruction, code[0])) {
+		print_line("attack %s: the other CPU does not start", attack->name);
+		return;
+	}
+	for (uint32_t i = 0; i < STORM; i++)
+		(void)run_at(code[0]);
+	changing_ends = true;
+	while (platform_cpu_running(1))
+		spin_hint();
+}
+
+/* modes.asm */
+void switch_task(void);
+
 /* The other vendor's hypercall: #UD. */
 static void call_foreign(void)
 {
@@ -154,6 +226,11 @@ const struct attack instruction_attacks[] = {
 	{"interrupt-beyond-table", do_interrupt_beyond, 0, 0},
 	/* An instruction has 15 bytes at most: 15 of them trap and are carried out, one more is #GP from the
 	   CPU. */
+	/* VT-x leaves a switch of tasks to the hypervisor, which has none; SVM's CPU carries it out, and the
+	   new task ends itself. */
+	{"task-switch", switch_task, 0, 0},
+	{"traps-across-pages", across_pages, 0, 0},
+	{"trap-changing-under-it", changing_under_it, 0, 0},
 	{"prefixes-16", do_16_prefixes, 0, 0},
 	{"cpuid-15-bytes", do_15_prefixed_cpuid, 0, 0},
 	{"cpuid-16-bytes", do_16_prefixed_cpuid, 0, 0},

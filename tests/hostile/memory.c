@@ -41,6 +41,13 @@ volatile uint8_t *map_window(uint64_t physical)
 	return (volatile uint8_t *)(WINDOW + physical % LARGE_PAGE_SIZE);
 }
 
+uint64_t *identity_entry(uint64_t address)
+{
+	uint64_t *const level2 = (uint64_t *)(level3()[0] & ADDRESS_MASK);
+
+	return &level2[address / LARGE_PAGE_SIZE];
+}
+
 uint64_t attack_address(void)
 {
 	if (attack_a >> 32 == FROM_MEMORY_END >> 32)
@@ -88,6 +95,16 @@ static void execute_straddling(void)
 
 	*at = CODE_PREFIX;
 	((void (*)(void))(uintptr_t)at)();
+}
+
+/* An instruction that traps in the last bytes of memory is carried out; what follows is not there. */
+static void trap_at_end(void)
+{
+	volatile uint8_t *const at = target();
+
+	at[0] = 0x0F;
+	at[1] = 0xA2; /* cpuid */
+	__asm__ volatile("call *%0" : : "r"(at) : "rax", "rbx", "rcx", "rdx", CLOBBERS);
 }
 
 /* A read-modify-write counts as a write. */
@@ -181,6 +198,7 @@ const struct attack memory_attacks[] = {
 	{"read-straddling", read_there, MEMORY_END(-4), 8},
 	{"write-straddling", write_there, MEMORY_END(-4), 8},
 	{"execute-straddling", execute_straddling, MEMORY_END(-1), 0},
+	{"trap-at-the-end", trap_at_end, MEMORY_END(-2), 0},
 	{"exchange-beyond", exchange_there, MEMORY_END(0), 0},
 	{"push-beyond", push_there, MEMORY_END(8), 0},
 	{"copy-beyond", copy_there, MEMORY_END(-8), 0},

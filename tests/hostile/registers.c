@@ -131,7 +131,44 @@ static void sweep(void)
 	observe(found);
 }
 
+static uint64_t pattern;
+static void write_swept(void)
+{
+	write_msr(swept, pattern);
+}
+
+/* Of the same: tells how many can be written that cannot be read. */
+static void sweep_writes(void)
+{
+	uint64_t found = 0;
+
+	for (swept = (uint32_t)attack_a; swept - (uint32_t)attack_a < attack->b; swept++) {
+		if (!attempt(read_swept))
+			continue;
+		pattern = 0;
+		found += !attempt(write_swept);
+		pattern = ALL_BITS;
+		found += !attempt(write_swept);
+	}
+	caught.count = 0;
+	observe(found);
+}
+
+static void set_cr3_bits(void)
+{
+	write_cr3(read_cr3() | attack_a);
+}
+
+static void use_dr5(void)
+{
+	write_cr4(read_cr4() | CR4_DE);
+	__asm__ volatile("mov %%dr5, %%rax" : : : "rax");
+}
+
 const struct attack register_attacks[] = {
+	/* Only with PCIDs (SDM 3A 4.10.4.1). */
+	{"cr3-bit-63", set_cr3_bits, 1ull << 63, 0},
+	{"cr3-bit-52", set_cr3_bits, 1ull << 52, 0},
 	{"cr0-bit-32", change_cr0, 1ull << 32, 0},
 	{"cr0-bit-63", change_cr0, 1ull << 63, 0},
 	{"cr0-nw-without-cd", change_cr0, CR0_NW, CR0_CD},
@@ -155,12 +192,14 @@ const struct attack register_attacks[] = {
 	{"efer-bit-1", change_efer, 1ull << 1, 0},
 	{"efer-ffxsr", change_efer, 1ull << 14, 0},
 	{"efer-bit-63", change_efer, 1ull << 63, 0},
+	{"efer-all-bits", change_efer, ALL_BITS, 0},
 	{"efer-lme-off", change_efer, 0, EFER_LME},
 	/* Policy: LMA follows paging and ignores what is written. */
 	{"efer-lma-off", change_efer, 0, EFER_LMA},
 	{"dr6-bit-32", change_dr6, 1ull << 32, 0},
 	{"dr7-bit-32", change_dr7, 1ull << 32, 0},
 	{"dr4-with-de", use_dr4, 0, 0},
+	{"dr5-with-de", use_dr5, 0, 0},
 	{"dr7-general-detect", detect_debugging, 0, 0},
 	{"xcr0-nothing", set_xcr, 0, 0},
 	{"xcr0-without-x87", set_xcr, 2, 0},
@@ -201,6 +240,8 @@ const struct attack register_attacks[] = {
 	{"cache-flush-command", write_it, 0x10B, 1},
 	{"read-architectural-capabilities", read_it, 0x10A, 0},
 	{"amd-virtual-speculation-control", write_it, 0xC001011F, 1},
+	{"fill-buffer-control", write_it, 0x123, 1},
+	{"amd-decode-configuration", write_it, 0xC0011029, 2},
 	{"debug-control", write_it, 0x1D9, 1},
 	{"debug-control-branch-trace", write_it, 0x1D9, 2},
 	{"read-debug-control", read_it, 0x1D9, 0},
@@ -241,5 +282,9 @@ const struct attack register_attacks[] = {
 	{"sweep-hypervisors", sweep, 0x40000000, 0x200},
 	{"sweep-high", sweep, 0xC0000000, 0x2000},
 	{"sweep-amd", sweep, 0xC0010000, 0x2000},
+	{"sweep-writes-low", sweep_writes, 0, 0x2000},
+	{"sweep-writes-hypervisors", sweep_writes, 0x40000000, 0x200},
+	{"sweep-writes-high", sweep_writes, 0xC0000000, 0x2000},
+	{"sweep-writes-amd", sweep_writes, 0xC0010000, 0x2000},
 	{0},
 };
