@@ -323,7 +323,11 @@ void vcpu_request(struct vcpu_shared *target, uint32_t requests)
 		apic_send(cpus[target->cpu].apic_id, VECTOR_KICK);
 }
 
-static void rearm_host_timer(struct vcpu *vcpu)
+/* However short a guest's periods are, it gets so many ticks of the TSC for itself in between: else not one
+ * instruction of it would run again. */
+#define GUEST_TICKS_MIN 5000u
+
+static void rearm_host_timer(struct vcpu *vcpu, uint64_t now)
 {
 	uint64_t next = TIMER_NEVER;
 
@@ -331,8 +335,8 @@ static void rearm_host_timer(struct vcpu *vcpu)
 		next = MIN(next, vcpu->timer[kind]);
 	if (next == TIMER_NEVER && vcpu->host_timer == TIMER_NEVER)
 		return;
-	vcpu->host_timer = next;
-	host_timer_arm(next);
+	vcpu->host_timer = MAX(next, now + GUEST_TICKS_MIN);
+	host_timer_arm(vcpu->host_timer);
 }
 
 /* A later deadline than the armed one needs no write: the timer fires early once, and is armed anew then. */
@@ -367,7 +371,7 @@ static void run_timers(struct vcpu *vcpu)
 		default: full_timer(vcpu, kind); break;
 		}
 	}
-	rearm_host_timer(vcpu);
+	rearm_host_timer(vcpu, rdtsc());
 }
 
 static void fetch_console_input(struct vcpu *vcpu)

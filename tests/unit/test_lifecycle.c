@@ -51,7 +51,8 @@ static uint8_t *memory[2];
 static struct {
 	char log[LOG_SIZE];
 	uint64_t armed[CPUS];
-	unsigned kicks[CPUS]; /* IPIs sent to a CPU */
+	unsigned kicks[CPUS];	     /* IPIs sent to a CPU */
+	uint64_t device_timer_again; /* when the device wants it next */
 	unsigned ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
 		tables;
 	unsigned nmis, windows_asked, reports;
@@ -267,8 +268,9 @@ void full_vcpu_reset(struct vcpu *vcpu)
 
 void full_timer(struct vcpu *vcpu, enum timer_kind kind)
 {
-	(void)vcpu, (void)kind;
 	seen.device_timers++;
+	if (seen.device_timer_again)
+		vcpu_set_timer(vcpu, kind, seen.device_timer_again);
 }
 
 void full_console_input(struct vcpu *vcpu)
@@ -868,25 +870,40 @@ static void test_timers(void **state)
 	(void)state;
 	boot();
 	use_cpu(2);
-	vcpu_set_timer(this_vcpu, TIMER_LAPIC, 9000);
-	assert_int_equal(seen.armed[2], 9000);
-	vcpu_set_timer(this_vcpu, TIMER_PIT, 8000);
-	assert_int_equal(seen.armed[2], 8000);
-	vcpu_set_timer(this_vcpu, TIMER_DEADLINE, 9500); /* later than what is armed: no write */
-	assert_int_equal(seen.armed[2], 8000);
+	vcpu_set_timer(this_vcpu, TIMER_LAPIC, 90000);
+	assert_int_equal(seen.armed[2], 90000);
+	vcpu_set_timer(this_vcpu, TIMER_PIT, 80000);
+	assert_int_equal(seen.armed[2], 80000);
+	vcpu_set_timer(this_vcpu, TIMER_DEADLINE, 95000); /* later than what is armed: no write */
+	assert_int_equal(seen.armed[2], 80000);
 	leave_cpu(2);
-	cpu.tsc = 8500;
+	cpu.tsc = 80500;
 	atomic_fetch_or(&vcpus[2].requests, REQUEST_TIMER);
 	resume(2);
 	assert_int_equal(seen.device_timers, 1);
-	assert_int_equal(seen.armed[2], 9000);
-	cpu.tsc = 9600;
+	assert_int_equal(seen.armed[2], 90000);
+	cpu.tsc = 96000;
 	atomic_fetch_or(&vcpus[2].requests, REQUEST_TIMER);
 	resume(2);
 	assert_int_equal(seen.device_timers, 2);
 	assert_int_equal(seen.deadlines, 1);
 	assert_int_equal(seen.armed[2], TIMER_NEVER);
 	assert_int_equal(vcpu->host_timer, TIMER_NEVER);
+}
+
+/* A timer that is due again at once leaves the guest some time all the same. */
+static void test_timer_storm(void **state)
+{
+	(void)state;
+	boot();
+	use_cpu(2);
+	saved_vcpu[2].timer[TIMER_LAPIC] = cpu.tsc - 1;
+	seen.device_timer_again = cpu.tsc + 1;
+	atomic_fetch_or(&vcpus[2].requests, REQUEST_TIMER);
+	resume(2);
+	assert_int_equal(seen.device_timers, 1);
+	assert_true(seen.armed[2] >= cpu.tsc + 5000);
+	assert_int_equal(saved_vcpu[2].host_timer, seen.armed[2]);
 }
 
 static void test_console_work(void **state)
@@ -1215,6 +1232,7 @@ int main(void)
 					   TEST(test_nmi),
 					   TEST(test_one_kick_is_enough),
 					   TEST(test_timers),
+					   TEST(test_timer_storm),
 					   TEST(test_console_work),
 					   TEST(test_machine_events),
 					   TEST(test_halt),

@@ -222,14 +222,15 @@ static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu, uint64_t rip)
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	gpa_t address = gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
 	bool delivering = vmx_requeue_event(vcpu, qualification & VIOLATION_NMI_UNBLOCKED);
-	const char *what = "page tables in";
+	const char *what = qualification & VIOLATION_FINAL ? "return from an NMI needs" : "page tables in";
 
 	if (partition_contains(vcpu->partition, address, 1))
 		act(EXIT_AGAIN, EXIT_MEMORY, rip);
 	if (delivering)
-		what = "delivery of an interrupt or exception needs";
-	else if (qualification & VIOLATION_FINAL)
-		what = "return from an NMI needs";
+		act(exit_fault(vcpu, "delivery of vector %u needs memory it does not have, at GPA 0x%llx",
+			       (unsigned)vmread(VMCS_VECTORING_EVENT) & EVENT_VECTOR,
+			       (unsigned long long)address.value),
+		    EXIT_MEMORY, rip);
 	act(exit_fault(vcpu, "%s memory it does not have, at GPA 0x%llx", what,
 		       (unsigned long long)address.value),
 	    EXIT_MEMORY, rip);
