@@ -63,7 +63,7 @@ UNIT_audit     := hv/core/audit.c hv/mem/frames.c hv/mem/page_map.c hv/mem/pool.
 # Code that uses privileged instructions stands on a fake CPU: tests/unit/machine comes before arch/x86/cpu.h.
 MACHINE_TESTS    := lifecycle partition cpuid serial clock summary cpu svm_vcpu machine_events
 FAKE_CPU         := tests/unit/fake_cpu.c
-UNIT_lifecycle   := hv/core/lifecycle.c hv/core/exit.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c $(FAKE_CPU)
+UNIT_lifecycle   := hv/core/lifecycle.c hv/core/exit.c hv/core/msr_constants.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c $(FAKE_CPU)
 UNIT_cpuid       := hv/core/cpuid.c $(FAKE_CPU)
 UNIT_serial      := drivers/serial.c $(FAKE_CPU)
 UNIT_summary     := hv/console/summary.c hv/console/audit.c $(FAKE_CPU)
