@@ -41,6 +41,7 @@ EXCEPTIONS = {
     ("hv/core/exit.c", "hv/device/full.h"): DIRECT,
     ("hv/core/exit_memory.c", "hv/device/full.h"): DIRECT,
     ("hv/core/exit_port.c", "hv/device/full.h"): DIRECT,
+    ("hv/core/exit_string.c", "hv/device/full.h"): DIRECT,
     ("hv/core/lifecycle.c", "hv/call/call.h"): LIFE,
     ("hv/core/lifecycle.c", "hv/console/console.h"): LIFE,
     ("hv/core/lifecycle.c", "hv/device/acpi.h"): "a full partition's memory holds its firmware's tables",

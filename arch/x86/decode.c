@@ -1,8 +1,8 @@
 /*
  * Decodes the instructions a guest uses on device registers: moves, the six arithmetic and logic operations
- * that have a memory form, compare, test and exchange, in every encoding. One table row an opcode says what
- * it does; then prefixes, opcode, ModRM with SIB and displacement, and immediate are taken in their order
- * (SDM 2A, chapter 2 and appendix A).
+ * that have a memory form, compare, test, exchange and strings, in every encoding. One table row an opcode
+ * says what it does; then prefixes, opcode, ModRM with SIB and displacement, and immediate are taken in their
+ * order (SDM 2A, chapter 2 and appendix A).
  */
 #include "arch/x86/decode.h"
 #include "hv/core/vcpu.h"
@@ -24,6 +24,7 @@
 #define FROM_BYTE      0x10000u /* the memory operand of an extending move */
 #define FROM_WORD      0x20000u
 #define FROM_DOUBLE    0x40000u /* 64-bit code only */
+#define STRING	       0x80000u /* no operand to decode */
 #define EXTENDS	       (FROM_BYTE | FROM_WORD | FROM_DOUBLE)
 
 /* The four forms of an operation that stand at opcode .. opcode + 3. */
@@ -67,6 +68,12 @@ static const uint32_t one_byte[256] = {
 	[0xA1] = KNOWN | TO_REGISTER | OFFSET | MMIO_LOAD,
 	[0xA2] = KNOWN | BYTE | OFFSET | MMIO_STORE,
 	[0xA3] = KNOWN | OFFSET | MMIO_STORE,
+	[0xA4] = KNOWN | BYTE | STRING | MMIO_MOVE_STRING,
+	[0xA5] = KNOWN | STRING | MMIO_MOVE_STRING,
+	[0xAA] = KNOWN | BYTE | STRING | MMIO_STORE_STRING,
+	[0xAB] = KNOWN | STRING | MMIO_STORE_STRING,
+	[0xAC] = KNOWN | BYTE | STRING | MMIO_LOAD_STRING,
+	[0xAD] = KNOWN | STRING | MMIO_LOAD_STRING,
 	[0xC6] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_MOVE | MMIO_STORE,
 	[0xC7] = KNOWN | IMMEDIATE_FULL | GROUP_MOVE | MMIO_STORE,
 	[0xF6] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_TEST | MMIO_TEST,
@@ -80,13 +87,18 @@ static const uint32_t two_byte[256] = {
 	[0xBF] = KNOWN | TO_REGISTER | SIGN_EXTEND | FROM_WORD | MMIO_LOAD,
 };
 
-#define ESCAPE	     0x0Fu
-#define OPERAND_SIZE 0x66u
-#define ADDRESS_SIZE 0x67u
-#define LOCK	     0xF0u
-#define REX_W	     0x08u
-#define REX_R	     0x04u
-#define NOT_IN_GROUP 0xFFu
+#define ESCAPE		  0x0Fu
+#define OPERAND_SIZE	  0x66u
+#define ADDRESS_SIZE	  0x67u
+#define LOCK		  0xF0u
+#define REPEAT_FIRST	  0xF2u /* and F3h: the same for strings that compare nothing */
+#define SEGMENT_PREFIX	  0x26u /* ES, CS, SS, DS in bits 4:3 */
+#define SEGMENT_PREFIX_FS 0x64u /* GS: 65h */
+#define SEGMENT_NUMBER_DS 3	/* as in enum segment_index */
+#define SEGMENT_NUMBER_FS 4
+#define REX_W		  0x08u
+#define REX_R		  0x04u
+#define NOT_IN_GROUP	  0xFFu
 
 /* ModRM.reg in opcodes 80h, 81h, 83h; ADC and SBB are not taken. */
 static const uint8_t group_add[8] = {MMIO_ADD, MMIO_OR,	 NOT_IN_GROUP, NOT_IN_GROUP,
@@ -101,10 +113,22 @@ struct reader {
 	const uint8_t *bytes;
 	size_t available, at;
 	enum code_size code;
-	bool operand_prefix, address_prefix, lock;
+	bool operand_prefix, address_prefix, lock, repeat;
 	uint8_t rex;
-	uint32_t row; /* of the opcode */
+	uint8_t segment; /* by prefix, else DS */
+	uint32_t row;	 /* of the opcode */
 };
+
+/* In 64-bit code only FS and GS count, and the others do not undo them. */
+static void take_segment(struct reader *reader, uint8_t byte)
+{
+	const bool old = (byte & 0xE7) == SEGMENT_PREFIX, new = (byte & 0xFE) == SEGMENT_PREFIX_FS;
+
+	if (new)
+		reader->segment = (uint8_t)(SEGMENT_NUMBER_FS + (byte & 1));
+	else if (old && reader->code != CODE_64)
+		reader->segment = byte >> 3 & 3;
+}
 
 static void take_prefix(struct reader *reader, uint8_t byte)
 {
@@ -112,6 +136,8 @@ static void take_prefix(struct reader *reader, uint8_t byte)
 	reader->operand_prefix |= byte == OPERAND_SIZE;
 	reader->address_prefix |= byte == ADDRESS_SIZE;
 	reader->lock |= byte == LOCK;
+	reader->repeat |= (byte & ~1u) == REPEAT_FIRST;
+	take_segment(reader, byte);
 }
 
 /* Prefixes and opcode. */
@@ -219,6 +245,19 @@ static void take_offset(struct reader *reader, struct instruction *out)
 		reader->at += reader->code == CODE_64 && !reader->address_prefix ? 8 : 4;
 }
 
+static void take_string(const struct reader *reader, struct instruction *out)
+{
+	out->operation = reader->row & OPERATION_MASK;
+	out->register_index = RAX;
+	out->high_byte = false;
+	out->repeat = reader->repeat;
+	out->segment = reader->segment;
+	if (has_16_bit_addresses(reader))
+		out->address_size = 2;
+	else
+		out->address_size = reader->code == CODE_64 && !reader->address_prefix ? 8 : 4;
+}
+
 /* A register, or the rest of the opcode, and a memory operand. */
 static enum status take_modrm(struct reader *reader, struct instruction *out)
 {
@@ -251,14 +290,18 @@ static enum status take_immediate(struct reader *reader, struct instruction *out
 
 enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code, struct instruction *out)
 {
-	struct reader reader = {
-		.bytes = bytes, .available = MIN(available, (size_t)INSTRUCTION_MAX), .code = code};
+	struct reader reader = {.bytes = bytes,
+				.available = MIN(available, (size_t)INSTRUCTION_MAX),
+				.code = code,
+				.segment = SEGMENT_NUMBER_DS};
 	enum status status = take_opcode(&reader);
 
 	if (!status)
 		status = take_sizes(&reader, out);
 	if (!status && (reader.row & OFFSET))
 		take_offset(&reader, out);
+	else if (!status && (reader.row & STRING))
+		take_string(&reader, out);
 	else if (!status)
 		status = take_modrm(&reader, out);
 	if (!status)

@@ -20,7 +20,10 @@ enum mmio_operation {
 	MMIO_SUB,
 	MMIO_COMPARE,
 	MMIO_TEST,
-	MMIO_EXCHANGE
+	MMIO_EXCHANGE,
+	MMIO_STORE_STRING, /* STOS, LODS, MOVS: RAX, RSI and RDI are understood */
+	MMIO_LOAD_STRING,
+	MMIO_MOVE_STRING
 };
 
 struct instruction {
@@ -33,7 +36,11 @@ struct instruction {
 	bool sign_extend;
 	bool immediate;	   /* the source is `value`, not a register */
 	bool memory_first; /* memory is the first operand: the destination, and what COMPARE subtracts from */
-	uint64_t value;	   /* sign-extended */
+	/* Strings. */
+	bool repeat;
+	uint8_t address_size; /* 2, 4, 8 bytes */
+	uint8_t segment;      /* of the source: enum segment_index */
+	uint64_t value;	      /* sign-extended */
 };
 
 /* Decodes an instruction with one memory operand. ERR_UNSUPPORTED: not one we emulate; ERR_FORMAT: runs past

@@ -48,6 +48,8 @@ enum exit_action exit_port_string(struct vcpu *vcpu, const struct string_io *io)
  * vcpu_instruction_length.
  */
 enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool fetch, unsigned *length);
+/* Its part for STOS, LODS and MOVS; EXIT_AGAIN while there are more elements. */
+enum exit_action exit_memory_string(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address);
 
 /* HLT: returns when there is something to do. EXIT_NEXT: woken; EXIT_LEAVE_NEXT: has to leave. */
 enum exit_action exit_hlt(struct vcpu *vcpu);

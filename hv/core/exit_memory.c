@@ -270,14 +270,19 @@ static NEVER_INLINE void exchange(struct vcpu *vcpu, const struct instruction *i
 	full_mmio_write(vcpu, address, instruction->size, value);
 }
 
-static ALWAYS_INLINE void execute(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
+static ALWAYS_INLINE enum exit_action execute(struct vcpu *vcpu, const struct instruction *instruction,
+					      gpa_t address)
 {
 	switch (instruction->operation) {
 	case MMIO_STORE: store(vcpu, instruction, address); break;
 	case MMIO_LOAD: load(vcpu, instruction, address); break;
 	case MMIO_EXCHANGE: exchange(vcpu, instruction, address); break;
+	case MMIO_STORE_STRING:
+	case MMIO_LOAD_STRING:
+	case MMIO_MOVE_STRING: return exit_memory_string(vcpu, instruction, address);
 	default: modify(vcpu, instruction, address); break;
 	}
+	return EXIT_NEXT;
 }
 
 /*
@@ -341,6 +346,5 @@ enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool 
 	if (unlikely(decode(&code, slot) != OK))
 		return undecodable(vcpu, address, &code);
 	*length = slot->instruction.length;
-	execute(vcpu, &slot->instruction, address);
-	return EXIT_NEXT;
+	return execute(vcpu, &slot->instruction, address);
 }

@@ -162,7 +162,7 @@ static void pci_configuration(void)
 	observe(all);
 }
 
-/* "string I/O at linear address L, outside its memory": L is in the window. */
+/* "string instruction at linear address L, outside its memory": L is in the window. */
 static void string_in(void)
 {
 	volatile uint8_t *to = map_window(attack_address());

@@ -359,7 +359,7 @@ def unserved(code, rip):
 
 
 CODE = "0x1[0-9a-f]{2}000"
-STRING = f"fault: string I/O at linear address {WINDOW + (2 << 20):#x}, outside its memory"
+STRING = f"fault: string instruction at linear address {WINDOW + (2 << 20):#x}, outside its memory"
 DEVICES = {
     "all-ports-read": "goes on",
     "all-ports-written": "goes on",

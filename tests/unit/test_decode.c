@@ -116,6 +116,41 @@ static void arithmetic(void **state)
 	assert_int_equal(decoded(BYTES(0x87, 0x08), CODE_64).operation, MMIO_EXCHANGE);
 }
 
+static void strings(void **state)
+{
+	struct instruction i;
+
+	(void)state;
+	i = decoded(BYTES(0xF3, 0xAB), CODE_64); /* rep stosd */
+	assert_int_equal(i.operation, MMIO_STORE_STRING);
+	assert_int_equal(i.size, 4);
+	assert_int_equal(i.address_size, 8);
+	assert_true(i.repeat);
+	i = decoded(BYTES(0x67, 0xF3, 0x48, 0xAB), CODE_64);
+	assert_int_equal(i.size, 8);
+	assert_int_equal(i.address_size, 4);
+	i = decoded(BYTES(0xAC), CODE_32); /* lodsb */
+	assert_int_equal(i.operation, MMIO_LOAD_STRING);
+	assert_int_equal(i.size, 1);
+	assert_false(i.repeat);
+	assert_int_equal(i.segment, 3);
+	i = decoded(BYTES(0x66, 0x64, 0xA5), CODE_64); /* movsw, from FS */
+	assert_int_equal(i.operation, MMIO_MOVE_STRING);
+	assert_int_equal(i.size, 2);
+	assert_int_equal(i.segment, 4);
+	i = decoded(BYTES(0x65, 0x26, 0xA4), CODE_64); /* ES does not count */
+	assert_int_equal(i.segment, 5);
+	i = decoded(BYTES(0x65, 0x26, 0xA4), CODE_32);
+	assert_int_equal(i.segment, 0);
+	i = decoded(BYTES(0xF2, 0xA5), CODE_16); /* REPNE repeats it all the same */
+	assert_int_equal(i.size, 2);
+	assert_int_equal(i.address_size, 2);
+	assert_true(i.repeat);
+	refused(BYTES(0xF0, 0xAB), CODE_64, ERR_UNSUPPORTED);
+	refused(BYTES(0xA6), CODE_64, ERR_UNSUPPORTED); /* CMPS */
+	refused(BYTES(0xAE), CODE_64, ERR_UNSUPPORTED); /* SCAS */
+}
+
 static void addressing(void **state)
 {
 	(void)state;
@@ -236,10 +271,15 @@ static void agrees_with_zydis(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(moves),	 cmocka_unit_test(extending_moves),
-					   cmocka_unit_test(arithmetic), cmocka_unit_test(addressing),
-					   cmocka_unit_test(prefixes),	 cmocka_unit_test(truncated),
-					   cmocka_unit_test(lengths),	 cmocka_unit_test(agrees_with_zydis)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(moves),
+					   cmocka_unit_test(extending_moves),
+					   cmocka_unit_test(arithmetic),
+					   cmocka_unit_test(strings),
+					   cmocka_unit_test(addressing),
+					   cmocka_unit_test(prefixes),
+					   cmocka_unit_test(truncated),
+					   cmocka_unit_test(lengths),
+					   cmocka_unit_test(agrees_with_zydis)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,6 +190,113 @@ static void arithmetic_to_a_register(void **state)
 	assert_int_equal(read_device(INITIAL), 4);
 }
 
+/*
+ * Strings. The page of the local APIC is mapped at DEVICE.
+ */
+
+#define DEVICE	(0x30000ull + INITIAL % PAGE_SIZE)
+#define MEMORY	0x10000u
+#define NO_PAGE 0x38000u
+
+static enum exit_action run_string(uint64_t address, const char *bytes, size_t size)
+{
+	unsigned length = 0;
+	enum exit_action action;
+
+	set_entry(TABLES + 0x3000, DEVICE / PAGE_SIZE, APIC_DEFAULT_BASE | PAGE_BITS);
+	set_entry(TABLES + 0x3000, NO_PAGE / PAGE_SIZE, 0);
+	memcpy(pc.memory + CODE, bytes, size);
+	action = exit_memory(vcpu, gpa(address), true, false, &length);
+	if (action == EXIT_NEXT)
+		assert_int_equal(length, size);
+	return action;
+}
+
+static void store_strings(void **state)
+{
+	(void)state;
+	vcpu->regs.rax = 0xFFFFFFFF55667788;
+	vcpu->regs.rdi = DEVICE;
+	assert_int_equal(run_string(INITIAL, "\xAB", 1), EXIT_NEXT);
+	assert_int_equal(read_device(INITIAL), 0x55667788);
+	assert_int_equal(vcpu->regs.rdi, DEVICE + 4);
+	vcpu->regs.rdi = DEVICE;
+	vcpu->regs.rcx = 3;
+	pc.registers[VIRT_RFLAGS] |= RFLAGS_DF;
+	assert_int_equal(run_string(INITIAL, "\xF3\x66\xAB", 3), EXIT_AGAIN);
+	assert_int_equal(run_string(INITIAL, "\xF3\x66\xAB", 3), EXIT_AGAIN);
+	assert_int_equal(run_string(INITIAL, "\xF3\x66\xAB", 3), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rcx, 0);
+	assert_int_equal(vcpu->regs.rdi, DEVICE - 6);
+	vcpu->regs.rdi = 0xABCD00000000ull | DEVICE; /* 32-bit addresses: the upper half goes */
+	vcpu->regs.rcx = 0x100000001ull;
+	assert_int_equal(run_string(INITIAL, "\x67\xF3\xAB", 3), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rdi, DEVICE - 4);
+	assert_int_equal(vcpu->regs.rcx, 0);
+}
+
+static void load_strings(void **state)
+{
+	(void)state;
+	full_mmio_write(vcpu, gpa(INITIAL), 4, 0x11223344);
+	vcpu->regs.rsi = DEVICE;
+	vcpu->regs.rax = UINT64_MAX;
+	assert_int_equal(run_string(INITIAL, "\xAD", 1), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rax, 0x11223344);
+	assert_int_equal(vcpu->regs.rsi, DEVICE + 4);
+	vcpu->regs.rax = UINT64_MAX;
+	assert_int_equal(run_string(INITIAL, "\xAC", 1), EXIT_NEXT);
+	assert_int_equal(vcpu->regs.rax, 0xFFFFFFFFFFFFFF44);
+	assert_int_equal(vcpu->regs.rsi, DEVICE + 5);
+}
+
+static void move_strings(void **state)
+{
+	uint32_t value = 0xCAFEF00D;
+
+	(void)state;
+	memcpy(pc.memory + MEMORY, &value, 4);
+	vcpu->regs.rsi = MEMORY;
+	vcpu->regs.rdi = DEVICE;
+	vcpu->regs.rcx = 1;
+	assert_int_equal(run_string(INITIAL, "\xF3\xA5", 2), EXIT_NEXT); /* to the device */
+	assert_int_equal(read_device(INITIAL), 0xCAFEF00D);
+	assert_int_equal(vcpu->regs.rsi, MEMORY + 4);
+	assert_int_equal(vcpu->regs.rdi, DEVICE + 4);
+	vcpu->regs.rsi = DEVICE;
+	vcpu->regs.rdi = MEMORY + PAGE_SIZE - 2; /* from it, over a page border */
+	assert_int_equal(run_string(INITIAL, "\xA5", 1), EXIT_NEXT);
+	assert_memory_equal(pc.memory + MEMORY + PAGE_SIZE - 2, "\x0D\xF0\xFE\xCA", 4);
+	vcpu->regs.rsi = DEVICE;
+	vcpu->regs.rdi = (DEVICE & ~0xFFFull) | (LDR & 0xFFF); /* from device to device */
+	assert_int_equal(run_string(INITIAL, "\xA5", 1), EXIT_NEXT);
+	assert_int_equal(read_device(LDR), 0xCA000000);
+	assert_int_equal(pc.exceptions, 0);
+}
+
+static void moves_that_fault(void **state)
+{
+	(void)state;
+	vcpu->regs.rsi = DEVICE;
+	vcpu->regs.rdi = NO_PAGE;
+	assert_int_equal(run_string(INITIAL, "\xA5", 1), EXIT_PF);
+	assert_int_equal(pc.registers[VIRT_CR2], NO_PAGE);
+	assert_int_equal(pc.exception_error & 3, 2); /* a write, not present */
+	assert_int_equal(vcpu->regs.rsi, DEVICE);
+	assert_int_equal(vcpu->regs.rdi, NO_PAGE);
+	vcpu->regs.rsi = NO_PAGE;
+	vcpu->regs.rdi = DEVICE;
+	assert_int_equal(run_string(INITIAL, "\xA5", 1), EXIT_PF);
+	assert_int_equal(pc.exception_error & 3, 0);
+	vcpu->regs.rsi = 1ull << 60;
+	assert_int_equal(run_string(INITIAL, "\xA5", 1), EXIT_GP);
+	vcpu->regs.rsi = DEVICE;
+	vcpu->regs.rdi = MEMORY;
+	set_entry(TABLES + 0x3000, MEMORY / PAGE_SIZE, 0x7FFFF000 | PAGE_BITS);
+	assert_int_equal(run_string(INITIAL, "\xA5", 1), EXIT_LEAVE);
+	assert_non_null(strstr(pc.fault, "string instruction at linear address 0x10000, outside its memory"));
+}
+
 static void over_a_page_border(void **state)
 {
 	static const uint8_t store[] = {0xC7, 0x80, 0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11};
@@ -373,6 +480,10 @@ int main(void)
 					   TEST(exchanges),
 					   TEST(arithmetic_like_the_cpu),
 					   TEST(arithmetic_to_a_register),
+					   TEST(store_strings),
+					   TEST(load_strings),
+					   TEST(move_strings),
+					   TEST(moves_that_fault),
 					   TEST(over_a_page_border),
 					   TEST(real_mode),
 					   TEST(protected_mode),
