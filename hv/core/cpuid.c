@@ -53,6 +53,8 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define ALLOW_7_EBX                                                                                          \
 	(BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) |       \
 	 BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+#define FEATURE_7_EBX_TSC_ADJUST                                                                             \
+	BIT(1) /* ours: always 0, so that a system that looks finds the TSCs in step */
 #define FEATURE_7_EBX_INVPCID BIT(10)
 /* Leaf 7 ECX: VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI MOVDIR64B. */
 #define ALLOW_7_ECX                                                                                          \
@@ -114,7 +116,7 @@ static void build_basic(void)
 	basic[1].edx &= ALLOW_1_EDX;
 	basic[1].ebx &= 0xFFFF; /* brand, CLFLUSH size; APIC id and count are the vCPU's */
 	basic[6] = (struct cpuid_result){.eax = ARAT};
-	basic[7] = (struct cpuid_result){.ebx = basic[7].ebx & ALLOW_7_EBX,
+	basic[7] = (struct cpuid_result){.ebx = (basic[7].ebx & ALLOW_7_EBX) | FEATURE_7_EBX_TSC_ADJUST,
 					 .ecx = basic[7].ecx & ALLOW_7_ECX,
 					 .edx = basic[7].edx & ALLOW_7_EDX};
 	basic[3] = basic[5] = basic[8] = basic[9] = basic[0xA] = (struct cpuid_result){0};
