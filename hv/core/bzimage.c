@@ -3,7 +3,6 @@
  * in 64-bit mode, 200h behind its start, on an identity map of the first 4 GiB, with the zero page in RSI.
  */
 #include "hv/core/kernel.h"
-#include "hv/lib/printf.h"
 #include "hv/lib/string.h"
 
 #define SECTOR		      512u
@@ -172,19 +171,6 @@ static void fill_zero_page(struct zero_page *page, const struct setup_header *he
 		page->e820[i] = (struct e820_entry){ranges[i].start, ranges[i].size, ranges[i].type};
 }
 
-/*
- * The TSC's frequency is told, and in front, so that the config may tell another: a kernel that measures it
- * against the 8254 fails where exits are slow, and only on Intel's CPUs does it believe CPUID.
- */
-static enum status place_cmdline(const struct image_request *request, const struct image_target *target,
-				 const struct setup_header *header, char message[IMAGE_MESSAGE])
-{
-	char frequency[KERNEL_CMDLINE_OURS];
-
-	format(frequency, sizeof(frequency), "tsc_early_khz=%u ", request->tsc_khz);
-	return kernel_place_cmdline(request, target, frequency, header->cmdline_longest, message);
-}
-
 enum status kernel_load_bzimage(const struct image_request *request, const struct image_target *target,
 				struct image_result *result, char message[IMAGE_MESSAGE])
 {
@@ -198,7 +184,7 @@ enum status kernel_load_bzimage(const struct image_request *request, const struc
 	if (!status)
 		status = place_kernel(request, target, &header, &place, message);
 	if (!status)
-		status = place_cmdline(request, target, &header, message);
+		status = kernel_place_cmdline(request, target, header.cmdline_longest, message);
 	if (!status)
 		status = kernel_place_initrd(request, target, place.end, (uint64_t)header.initrd_highest + 1,
 					     &initrd, message);

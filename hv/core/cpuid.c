@@ -237,8 +237,29 @@ static struct cpuid_result amd_cores(const struct vcpu *vcpu, uint32_t leaf)
 	}
 }
 
-/* XCR0 in the CPU is the guest's, so the machine's own sizes (EBX) are right. */
-static struct cpuid_result xsave(uint32_t subleaf)
+#define XSAVE_LEGACY_SIZE 576u	 /* x87 and SSE, and the header (SDM 1 13.4) */
+#define XSAVE_FIRST_STATE 2u	 /* that stands behind them */
+#define XSAVE_ECX_ALIGNED BIT(1) /* this state begins at a multiple of 64 in the compacted format */
+
+/* Of the compacted format with what XCR0 has enabled (SDM 1 13.4.3). Bochs 2.7 tells the standard one's. */
+static uint32_t compacted_size(uint64_t states)
+{
+	uint32_t size = XSAVE_LEGACY_SIZE;
+
+	for (uint32_t i = XSAVE_FIRST_STATE; states >> i; i++) {
+		struct cpuid_result state = cpuid(LEAF_XSAVE, i);
+
+		if (!(states >> i & 1))
+			continue;
+		if (state.ecx & XSAVE_ECX_ALIGNED)
+			size = ALIGN_UP(size, 64u);
+		size += state.eax;
+	}
+	return size;
+}
+
+/* XCR0 in the CPU is the guest's, so the machine's own size of the standard format (EBX) is right. */
+static struct cpuid_result xsave(const struct vcpu *vcpu, uint32_t subleaf)
 {
 	struct cpuid_result result = cpuid(LEAF_XSAVE, subleaf);
 
@@ -247,7 +268,7 @@ static struct cpuid_result xsave(uint32_t subleaf)
 	if (subleaf == 1)
 		return (struct cpuid_result){result.eax & XSAVE_ALLOWED_EXTENSIONS &
 						     ~(virt_features.xsaves ? 0 : XSAVE_EXTENSION_XSAVES),
-					     result.ebx, 0, 0};
+					     compacted_size(vcpu->xcr0 & XSAVE_ALLOWED_STATES), 0, 0};
 	if (subleaf < 32 && (XSAVE_ALLOWED_STATES >> subleaf & 1))
 		return result;
 	return (struct cpuid_result){0};
@@ -301,7 +322,7 @@ static struct cpuid_result special(struct vcpu *vcpu, uint32_t leaf, uint32_t su
 	case LEAF_CACHES: return caches(vcpu, leaf, subleaf);
 	case LEAF_STRUCTURED: return subleaf == 0 ? basic[LEAF_STRUCTURED] : (struct cpuid_result){0};
 	case LEAF_TOPOLOGY: return topology(vcpu, subleaf);
-	case LEAF_XSAVE: return xsave(subleaf);
+	case LEAF_XSAVE: return xsave(vcpu, subleaf);
 	case LEAF_E_FEATURES:
 	case CPUID_ADDRESS_SIZES: return amd_cores(vcpu, leaf);
 	case LEAF_E_CACHES:

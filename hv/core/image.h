@@ -19,7 +19,8 @@ struct image_request {
 	uint64_t size;
 	const uint8_t *initrd; /* kernels only; initrd_size 0: none */
 	uint64_t initrd_size;
-	uint64_t rsdp; /* kernels only: GPA of the ACPI tables' root */
+	uint64_t rsdp;	     /* kernels only: GPA of the ACPI tables' root */
+	bool tell_frequency; /* kernels only: on the command line, because CPUID does not */
 	const char *cmdline;
 	const char *name; /* partition name */
 	uint32_t vcpu_count, partition_id, tsc_khz;

@@ -56,11 +56,15 @@ enum status kernel_place_initrd(const struct image_request *request, const struc
 }
 
 enum status kernel_place_cmdline(const struct image_request *request, const struct image_target *target,
-				 const char *ours, uint64_t longest, char message[IMAGE_MESSAGE])
+				 uint64_t longest, char message[IMAGE_MESSAGE])
 {
+	char ours[KERNEL_CMDLINE_OURS] = "";
 	char *to = target->reach(target->context, gpa(KERNEL_CMDLINE_GPA), KERNEL_CMDLINE_SIZE);
-	const size_t length = strlen(ours) + strlen(request->cmdline);
+	size_t length;
 
+	if (request->tell_frequency)
+		format(ours, sizeof(ours), "tsc_early_khz=%u ", request->tsc_khz);
+	length = strlen(ours) + strlen(request->cmdline);
 	if (length > longest)
 		return image_complain(message, "command line longer than the kernel takes", length, longest);
 	if (!to)

@@ -24,10 +24,12 @@ enum status kernel_place_initrd(const struct image_request *request, const struc
 				uint64_t floor, uint64_t limit, uint64_t *address,
 				char message[IMAGE_MESSAGE]) MUST_CHECK;
 
-/* The command line to its place, `ours` (below KERNEL_CMDLINE_OURS) first; the longest that the kernel takes,
- * without the closing NUL, is `longest`. */
+/*
+ * The command line to its place; the longest that the kernel takes, without the closing NUL, is `longest`.
+ * The TSC's frequency is told where the request says so, and in front, so that the config may tell another.
+ */
 enum status kernel_place_cmdline(const struct image_request *request, const struct image_target *target,
-				 const char *ours, uint64_t longest, char message[IMAGE_MESSAGE]) MUST_CHECK;
+				 uint64_t longest, char message[IMAGE_MESSAGE]) MUST_CHECK;
 
 /* An ELF with a Xen note that names a 32-bit entry (pvh.c). */
 enum status kernel_load_pvh(const struct image_request *request, const struct image_target *target,

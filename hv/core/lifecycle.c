@@ -98,6 +98,8 @@ static enum status load_image(struct partition *partition, struct image_result *
 					.initrd = (const uint8_t *)partition->initrd.window,
 					.initrd_size = partition->initrd.size,
 					.rsdp = ACPI_RSDP_GPA,
+					/* Linux believes CPUID on Intel's CPUs, and then measures nothing. */
+					.tell_frequency = virt == &svm_ops,
 					.cmdline = config->cmdline,
 					.name = config->name,
 					.vcpu_count = partition->vcpu_count,

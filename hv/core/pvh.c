@@ -124,7 +124,7 @@ enum status kernel_load_pvh(const struct image_request *request, const struct im
 	if (!status)
 		status = check_places(&image, message);
 	if (!status)
-		status = kernel_place_cmdline(request, target, "", CMDLINE_LONGEST, message);
+		status = kernel_place_cmdline(request, target, CMDLINE_LONGEST, message);
 	if (!status)
 		status = elf_place(request, target, &image, message);
 	if (!status)

@@ -6,7 +6,7 @@
 
 #include "arch/x86/cpu.h"
 
-#define FAKE_LEAVES 24
+#define FAKE_LEAVES 32
 #define FAKE_MSRS   32
 
 struct fake_leaf {

@@ -29,6 +29,7 @@
 uint32_t tsc_khz = TSC_KHZ, apic_timer_khz;
 uint64_t boot_tsc, boot_wall_s;
 const struct virt_ops *virt;
+struct virt_features virt_features;
 
 static uint64_t cr4;
 static struct partition_config config;
@@ -95,12 +96,13 @@ static void test_only_what_is_allowed(void **state)
 	(void)state;
 	assert_int_equal(result.ecx & (VMX | MONITOR | OSXSAVE), 0);
 	assert_true(result.ecx & HYPERVISOR);
-	assert_int_equal(result.edx & (BIT(7) | BIT(12) | BIT(14) | BIT(22)), 0); /* MCE MTRR MCA ACPI */
+	assert_int_equal(result.edx & (BIT(7) | BIT(14) | BIT(22)), 0); /* MCE MCA ACPI */
 	result = ask(7, 0);
 	assert_int_equal(result.ebx & (BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(22) | BIT(25)), 0);
 	assert_int_equal(result.ecx & (BIT(3) | BIT(4) | BIT(5) | BIT(16) | BIT(22)),
 			 0); /* PKU LA57 WAITPKG */
-	assert_int_equal(result.edx, 0);
+	assert_int_equal(result.edx & (BIT(9) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(31)),
+			 0); /* speculation */
 	result = ask(7, 1);
 	assert_int_equal(result.eax | result.ebx | result.ecx | result.edx, 0);
 	result = ask(EXTENDED + 1, 0);
@@ -113,7 +115,7 @@ static void test_only_what_is_allowed(void **state)
 static void test_empty_leaves(void **state)
 {
 	static const uint32_t empty[] = {3,    5,    8,	   9,	  0xA,	      0xE,	    0xF,	0x10,
-					 0x12, 0x14, 0x16, 0x100, 0x3FFFFFFF, EXTENDED + 9, 0xC0000000, ALL};
+					 0x12, 0x14, 0x17, 0x100, 0x3FFFFFFF, EXTENDED + 9, 0xC0000000, ALL};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(empty); i++) {
@@ -123,7 +125,7 @@ static void test_empty_leaves(void **state)
 			fail_msg("leaf %x is not empty", empty[i]);
 	}
 	assert_int_equal(ask(6, 0).eax, BIT(2)); /* ARAT alone */
-	assert_int_equal(ask(0, 0).eax, 0x15);
+	assert_int_equal(ask(0, 0).eax, 0x16);
 	assert_int_equal(ask(0, 0).ebx, 0x756E6547);
 	assert_int_equal(ask(EXTENDED, 0).eax, EXTENDED + 8);
 }
@@ -134,7 +136,8 @@ static void test_an_older_cpu(void **state)
 	fake_cpu_leaf(0, 0, (struct cpuid_result){.eax = 0xB});
 	fake_cpu_leaf(EXTENDED, 0, (struct cpuid_result){.eax = EXTENDED + 4});
 	cpuid_build();
-	assert_int_equal(ask(0, 0).eax, 0xB);
+	assert_int_equal(ask(0, 0).eax, 0x16); /* the TSC's frequency is told all the same */
+	assert_int_equal(ask(0xD, 0).ebx, 0);
 	assert_int_equal(ask(EXTENDED, 0).eax, EXTENDED + 4);
 }
 
@@ -171,7 +174,9 @@ static void test_local_apic_is_a_pcs(void **state)
 {
 	(void)state;
 	assert_int_equal(ask(1, 0).ecx & (X2APIC | DEADLINE), X2APIC | DEADLINE);
+	assert_true(ask(1, 0).edx & BIT(12)); /* MTRR */
 	make_para();
+	assert_false(ask(1, 0).edx & BIT(12));
 	assert_int_equal(ask(1, 0).ecx & (X2APIC | DEADLINE), 0);
 	assert_false(ask(1, 0).edx & BIT(9));
 }
@@ -181,7 +186,7 @@ static void test_caches(void **state)
 	(void)state;
 	fake_cpu_leaf(4, 0, (struct cpuid_result){0xFFFFC121, 1, 2, 3});
 	fake_cpu_leaf(4, 3, (struct cpuid_result){0});
-	assert_int_equal(ask(4, 0).eax, 0x121 | 2u << 26);
+	assert_int_equal(ask(4, 0).eax, 0x121 | 3u << 26); /* 3 CPUs, numbered with 2 bits */
 	assert_int_equal(ask(4, 0).ecx, 2);
 	assert_int_equal(ask(4, 3).eax, 0); /* no more caches */
 }
@@ -198,6 +203,16 @@ static void test_xsave(void **state)
 	assert_int_equal(ask(0xD, 0).edx, 0);
 	assert_int_equal(ask(0xD, 1).eax, 7); /* no XSAVES */
 	assert_int_equal(ask(0xD, 1).ecx, 0);
+	assert_int_equal(ask(0xD, 1).ebx, 576);
+	vcpu.xcr0 = 0xE7;
+	fake_cpu_leaf(0xD, 5, (struct cpuid_result){0x40, 0x440, 0, 0});
+	fake_cpu_leaf(0xD, 6, (struct cpuid_result){0x200, 0x480, 2, 0});
+	fake_cpu_leaf(0xD, 7, (struct cpuid_result){0x410, 0x680, 0, 0});
+	assert_int_equal(ask(0xD, 1).ebx, 576 + 0x100 + 0x40 + 0x200 + 0x410);
+	fake_cpu_leaf(0xD, 5, (struct cpuid_result){0x48, 0x440, 0, 0});
+	assert_int_equal(ask(0xD, 1).ebx, 576 + 0x100 + 0x80 + 0x200 + 0x410);
+	vcpu.xcr0 = 3;
+	assert_int_equal(ask(0xD, 1).ebx, 576);
 	assert_int_equal(ask(0xD, 2).ebx, 0x240);
 	assert_int_equal(ask(0xD, 9).eax, 0);
 	assert_int_equal(ask(0xD, 40).eax, 0);

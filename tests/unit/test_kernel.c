@@ -125,6 +125,7 @@ static int setup(void **state)
 						.cmdline = "console=ttyS0",
 						.name = "alpha",
 						.tsc_khz = 2500000,
+						.tell_frequency = true,
 						.vcpu_count = 1};
 	write_bzimage(world);
 	*state = world;
@@ -183,6 +184,16 @@ static void zero_page_tells_all(void **state)
 	assert_int_equal(initrd % PAGE_SIZE, 0);
 	assert_in_range(initrd, MEMORY - INITRD_SIZE - PAGE_SIZE, MEMORY - INITRD_SIZE);
 	assert_memory_equal(world->memory + initrd, world->initrd, INITRD_SIZE);
+}
+
+static void a_cpu_that_tells_its_frequency_needs_no_word(void **state)
+{
+	struct world *world = *state;
+
+	world->request.tell_frequency = false;
+	assert_int_equal(load(world), OK);
+	assert_string_equal((char *)world->memory + peek(world, world->result.start.context + 0x228, 4),
+			    "console=ttyS0");
 }
 
 static void e820_has_memory_and_reserved(void **state)
@@ -324,7 +335,8 @@ static void pvh_is_placed(void **state)
 	assert_int_equal(peek(world, info, 4), 0x336EC578);
 	assert_int_equal(peek(world, info + 4, 4), 1);
 	assert_int_equal(peek(world, info + 12, 4), 1);
-	assert_string_equal((char *)world->memory + peek(world, info + 24, 8), "console=ttyS0");
+	assert_string_equal((char *)world->memory + peek(world, info + 24, 8),
+			    "tsc_early_khz=2500000 console=ttyS0");
 	assert_int_equal(peek(world, info + 32, 8), RSDP);
 	module = peek(world, info + 16, 8);
 	assert_int_equal(peek(world, module + 8, 8), INITRD_SIZE);
@@ -382,6 +394,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(bzimage_is_placed),
 		TEST(zero_page_tells_all),
+		TEST(a_cpu_that_tells_its_frequency_needs_no_word),
 		TEST(e820_has_memory_and_reserved),
 		TEST(four_gib_are_identity_mapped),
 		TEST(gdt_has_linux_segments),

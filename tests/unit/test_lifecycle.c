@@ -457,6 +457,7 @@ static const struct virt_ops fake_ops = {.name = "fake",
 					 .interrupt_window = interrupt_window,
 					 .describe_exit = describe_exit};
 const struct virt_ops *virt = &fake_ops;
+const struct virt_ops svm_ops;
 
 /*
  * The machine
