@@ -24,13 +24,25 @@ all: $(BUILD)/bulkhead.img ## build build/bulkhead.img
 PLATFORM ?= auto
 CPUS     ?= 2
 MEMORY   ?= 1024
-MACHINE  := $(PYTHON) tools/emulator.py --platform $(PLATFORM) --cpus $(CPUS) --memory $(MEMORY) $(if $(SCREEN),--screen)
+MACHINE   = $(PYTHON) tools/emulator.py --platform $(PLATFORM) --cpus $(CPUS) --memory $(MEMORY) $(if $(SCREEN),--screen)
 
-.PHONY: run debug bench study deps
+.PHONY: run linux debug bench study deps
 run: ## boot two guests on this terminal (PLATFORM=auto|kvm|qemu|bochs)
 	@tools/deps.sh build $(if $(filter bochs,$(PLATFORM)),bochs,run)
 	@$(MAKE) --no-print-directory all
 	@$(MACHINE) $(BUILD)/bulkhead.img
+
+# FLAVOUR: of Debian's kernel, regular (linux-image-amd64) or cloud (linux-image-cloud-amd64), which boots faster.
+FLAVOUR ?= regular
+linux: CPUS = 3
+linux: ## boot two Debian Linux guests and a para guest (FLAVOUR=regular|cloud, PLATFORM=...)
+	@tools/deps.sh build $(if $(filter bochs,$(PLATFORM)),bochs,run)
+	@$(MAKE) --no-print-directory all $(BUILD)/check-config
+	@$(PYTHON) tools/linux.py --flavour $(FLAVOUR)
+	@$(BUILD)/check-config configs/linux.cfg
+	@tools/mkimage --out $(BUILD)/linux.img --config configs/linux.cfg --file '\guests\para.elf=$(BUILD)/guests/para.elf' \
+		--file '\linux\vmlinuz=$(BUILD)/linux/vmlinuz-$(FLAVOUR)' --file '\linux\initrd=$(BUILD)/linux/initrd'
+	@$(MACHINE) $(BUILD)/linux.img
 
 debug: ## boot on QEMU and stop at the hypervisor's entry, with gdb and symbols
 	@tools/deps.sh build run debug

@@ -47,6 +47,7 @@ EXCEPTIONS = {
     ("hv/core/lifecycle.c", "hv/device/acpi.h"): "a full partition's memory holds its firmware's tables",
     ("hv/core/lifecycle.c", "hv/device/full.h"): LIFE,
     ("hv/core/partition.c", "hv/device/full.h"): "a full partition is built together with its devices",
+    ("hv/call/call.c", "hv/console/console.h"): OUTPUT,
     ("hv/call/ffa.c", "hv/console/console.h"): OUTPUT,
     ("hv/call/vendor.c", "hv/console/console.h"): OUTPUT,
     ("hv/device/full.c", "hv/console/console.h"): OUTPUT,
