@@ -408,7 +408,7 @@ DEVICES = {
     "decode-push": unserved("ff 37", CODE),
     "decode-increment": unserved("f0 ff 07", CODE),
     "decode-compare-exchange": unserved("0f b1 37", CODE),
-    "decode-string": unserved("f3 a4", "0x1[0-9a-f]{2}005"),
+    "decode-string": "goes on",
     "decode-table": unserved("0f 01 17", CODE),
     "decode-call": unserved("ff 17", CODE),
     "stack-in-apic": delivery(6, 0xFEE007F8),
