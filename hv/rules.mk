@@ -5,7 +5,7 @@ HV_ASM  := $(sort $(wildcard arch/x86/*.asm arch/x86/vmx/*.asm arch/x86/svm/*.as
 HV_OBJ  := $(HV_C:%.c=$(BUILD)/%.o) $(HV_ASM:%.asm=$(BUILD)/%.asm.o) $(BUILD)/font.o
 HV_CFLAGS := -std=gnu17 -Os -g -ffreestanding -fno-builtin-printf -mgeneral-regs-only -mcmodel=kernel -mno-red-zone \
              -fno-stack-protector -fno-pic -fno-pie -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
-             -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. -fcf-protection=none $(WARN) -fstack-usage \
+             -fno-strict-aliasing -mpreferred-stack-boundary=3 -ffile-prefix-map=$(CURDIR)=. -fcf-protection=none $(WARN) -fstack-usage \
              -Iinclude -I. -MMD -MP
 
 $(BUILD)/%.o: %.c
@@ -53,8 +53,7 @@ size: $(BUILD)/bulkhead.elf ## the hypervisor's size by section
 HOT := arch/x86/svm/exit arch/x86/svm/event arch/x86/svm/run arch/x86/svm/slow arch/x86/svm/vmcb arch/x86/vmx/exit \
        hv/call/call hv/core/cpuid hv/core/exit hv/core/exit_memory hv/core/exit_port hv/core/lifecycle \
        hv/device/full hv/device/lapic hv/device/lapic_command hv/device/lapic_timer hv/device/uart
-$(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp
-$(BUILD)/arch/x86/svm/exit.o: HV_CFLAGS += -mpreferred-stack-boundary=3
+$(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp -fno-align-loops -fno-align-jumps -fno-align-labels
 
 # What else runs while guests do. All that is not named here runs at boot, at a guest's end, or when a person asks for it:
 # that is to be small.

@@ -288,6 +288,22 @@ static enum status take_immediate(struct reader *reader, struct instruction *out
 	return OK;
 }
 
+static enum mmio_shape shape_of(const struct instruction *instruction)
+{
+	const bool store = instruction->operation == MMIO_STORE;
+
+	if (store && instruction->immediate)
+		return SHAPE_STORE_VALUE;
+	if (instruction->high_byte || instruction->register_index == RSP)
+		return SHAPE_OTHER;
+	if (store)
+		return SHAPE_STORE_REGISTER;
+	return instruction->operation == MMIO_LOAD && instruction->size == 4 &&
+			       instruction->register_size == 4
+		       ? SHAPE_LOAD_32
+		       : SHAPE_OTHER;
+}
+
 enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code, struct instruction *out)
 {
 	struct reader reader = {.bytes = bytes,
@@ -311,6 +327,7 @@ enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size c
 	out->memory_first = !(reader.row & TO_REGISTER);
 	out->sign_extend = reader.row & SIGN_EXTEND;
 	out->length = (uint8_t)reader.at;
+	out->shape = (uint8_t)shape_of(out);
 	if (reader.lock && !(out->memory_first && LOCKABLE >> out->operation & 1))
 		return ERR_UNSUPPORTED; /* #UD before it gets here */
 	return OK;

@@ -26,6 +26,15 @@ enum mmio_operation {
 	MMIO_MOVE_STRING
 };
 
+/* The kinds of MOV drivers are made of, told apart so that they can be carried out without looking further.
+ */
+enum mmio_shape {
+	SHAPE_OTHER,
+	SHAPE_STORE_REGISTER, /* the whole of it, or its low bytes; not RSP */
+	SHAPE_STORE_VALUE,
+	SHAPE_LOAD_32 /* to a register of 32 bits; not RSP */
+};
+
 struct instruction {
 	uint8_t length;
 	uint8_t operation;	/* enum mmio_operation */
@@ -36,6 +45,7 @@ struct instruction {
 	bool sign_extend;
 	bool immediate;	   /* the source is `value`, not a register */
 	bool memory_first; /* memory is the first operand: the destination, and what COMPARE subtracts from */
+	uint8_t shape;	   /* enum mmio_shape */
 	/* Strings. */
 	bool repeat;
 	uint8_t address_size; /* 2, 4, 8 bytes */
@@ -47,18 +57,6 @@ struct instruction {
  * `available`. */
 enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code,
 			struct instruction *out) MUST_CHECK;
-
-/*
- * What was decoded lately. The bytes and the code size are all that decoding depends on, so an entry is never
- * wrong. A guest reaches its devices from a handful of places.
- */
-#define DECODED_SLOTS_LOG2 4
-#define DECODED_SLOTS	   (1u << DECODED_SLOTS_LOG2)
-struct decoded {
-	uint64_t bytes[2];
-	uint32_t code; /* enum code_size; 0: empty */
-	struct instruction instruction;
-} ALIGNED(64); /* found by a shift */
 
 /* Length of prefixes + `opcode` at bytes, or 0 when that is not what stands there. */
 unsigned decode_length(const uint8_t *bytes, size_t available, enum code_size code, const uint8_t *opcode,

@@ -43,13 +43,20 @@ struct string_io {
 enum exit_action exit_port_string(struct vcpu *vcpu, const struct string_io *io);
 
 /*
- * The guest touched `address`, which its map does not allow: an emulated device (decodes the instruction at
- * RIP), or the end of the partition. `write`/`fetch` as the hardware reports. On EXIT_NEXT the back end skips
- * vcpu_instruction_length.
+ * The guest touched `address`, which its map does not allow: an emulated device (the instruction at `rip` is
+ * carried out), or the end of the partition. `cr3` is the guest's in 64-bit code, NOT_64_BIT_CODE in any
+ * other; `access` what the hardware reports, of which only MEMORY_WRITE counts. Answers the length of the
+ * instruction when it has been done; else what is to be done in its place: an exit_action, negated.
  */
-enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool fetch, unsigned *length);
+#define NOT_64_BIT_CODE UINT64_MAX
+#define MEMORY_WRITE	(1ull << 1) /* in EPT's exit qualification as in NPF's error code */
+int exit_memory(struct vcpu *vcpu, gpa_t address, uint64_t rip, uint64_t cr3, uint64_t access);
 /* Its part for STOS, LODS and MOVS; EXIT_AGAIN while there are more elements. */
 enum exit_action exit_memory_string(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address);
+/* The end of the partition, for the report; `does`: "executes at". */
+void exit_out_of_bounds(struct vcpu *vcpu, gpa_t address, const char *does);
+/* Before a vCPU starts. */
+void exit_forget_instructions(struct vcpu *vcpu);
 
 /* HLT: returns when there is something to do. EXIT_NEXT: woken; EXIT_LEAVE_NEXT: has to leave. */
 enum exit_action exit_hlt(struct vcpu *vcpu);

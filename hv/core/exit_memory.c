@@ -11,13 +11,21 @@
 #include "hv/device/full.h"
 #include "hv/mem/layout.h"
 
-/* 2^64 / golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4). */
-#define HASH_FACTOR 0x9E3779B97F4A7C15ull
+/* 2^32 / golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4). */
+#define HASH_FACTOR 0x9E3779B1u
 
 #define FETCH_SIZE 16 /* at least INSTRUCTION_MAX, in two words */
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE  __attribute__((noinline)) /* keeps the frame of the common way small */
+
+/* What a walk through 4-level tables has read, entry by entry. */
+struct trail {
+	const struct partition *partition;
+	unsigned count;
+	const volatile uint64_t *entry[LONG_LEVELS];
+	uint64_t value[LONG_LEVELS];
+};
 
 struct fetched {
 	union {
@@ -26,6 +34,8 @@ struct fetched {
 	};
 	struct code_state at;
 	unsigned count; /* at most INSTRUCTION_MAX; 0: not to be had */
+	struct trail trail;
+	const volatile uint64_t *code; /* NULL: the instruction may go on in another page */
 };
 
 /*
@@ -33,39 +43,17 @@ struct fetched {
  * is its own affair: the worst it gets is another instruction of its own.
  */
 
-/* Where guest memory is; the window's address in a register, as a 64-bit constant costs an instruction at
- * each use. */
-struct reach {
-	const struct partition *partition;
-	uint64_t window;
-};
-
-static ALWAYS_INLINE struct reach reach_of(const struct vcpu *vcpu)
+static bool read_entry(void *context, gpa_t address, void *to, size_t size)
 {
-	struct reach reach = {vcpu->partition, GUEST_WINDOW};
+	struct trail *trail = context;
+	const volatile uint64_t *entry = partition_memory(trail->partition, address, size);
 
-	__asm__("" : "+r"(reach.window));
-	return reach;
-}
-
-/* What does not cross a page: memory ends with one. */
-static ALWAYS_INLINE bool read_page(const struct reach *reach, gpa_t address, uint64_t *to, unsigned words)
-{
-	const volatile uint64_t *from = (const volatile uint64_t *)(reach->window + address.value);
-
-	if (unlikely(address.value >= reach->partition->memory_low)) {
-		from = partition_memory(reach->partition, address, words * sizeof(*to));
-		if (!from)
-			return false;
-	}
-	for (unsigned i = 0; i < words; i++)
-		to[i] = from[i]; /* once: another vCPU may write it */
+	if (!entry)
+		return false;
+	trail->entry[trail->count] = entry;
+	trail->value[trail->count] = *entry; /* once: another vCPU may write it */
+	*(uint64_t *)to = trail->value[trail->count++];
 	return true;
-}
-
-static ALWAYS_INLINE bool read_table(void *context, gpa_t address, void *to, size_t size)
-{
-	return read_page(context, address, to, (unsigned)(size / sizeof(uint64_t)));
 }
 
 static bool read_memory(void *context, gpa_t address, void *to, size_t size)
@@ -73,7 +61,7 @@ static bool read_memory(void *context, gpa_t address, void *to, size_t size)
 	return partition_read(context, address, to, size);
 }
 
-static NEVER_INLINE bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gpa_t *address)
+static bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gpa_t *address)
 {
 	const struct guest_paging paging = {.cr0 = virt->get_register(vcpu, VIRT_CR0),
 					    .cr3 = virt->get_register(vcpu, VIRT_CR3),
@@ -84,55 +72,59 @@ static NEVER_INLINE bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gp
 	return guest_translate(&paging, linear, read_memory, vcpu->partition, address, &error) == OK;
 }
 
-static ALWAYS_INLINE bool translate(struct vcpu *vcpu, struct reach *reach, const struct code_state *at,
-				    uint64_t linear, gpa_t *address)
+static bool translate(struct vcpu *vcpu, const struct code_state *at, uint64_t linear, struct trail *trail,
+		      gpa_t *address)
 {
 	struct guest_leaf leaf;
 
-	if (unlikely(at->code != CODE_64) && !at->long_mode)
+	if (!at->long_mode)
 		return translate_legacy(vcpu, linear, address);
-	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read_table, reach, &leaf) != OK)
+	*trail = (struct trail){.partition = vcpu->partition};
+	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read_entry, trail, &leaf) != OK)
 		return false;
 	*address = gpa(leaf.address);
 	return true;
 }
 
 /* The instruction crosses a page, or may. */
-static NEVER_INLINE unsigned fetch_across(struct vcpu *vcpu, const struct code_state *at, uint64_t linear,
-					  gpa_t address, uint8_t bytes[FETCH_SIZE])
+static unsigned fetch_across(struct vcpu *vcpu, const struct code_state *at, uint64_t linear, gpa_t address,
+			     uint8_t bytes[FETCH_SIZE])
 {
 	const unsigned first =
 		MIN((unsigned)(PAGE_SIZE - address.value % PAGE_SIZE), (unsigned)INSTRUCTION_MAX);
 	const unsigned second = INSTRUCTION_MAX - first;
-	struct reach reach = reach_of(vcpu);
+	struct trail trail;
 	gpa_t next;
 
 	if (!partition_read(vcpu->partition, address, bytes, first))
 		return 0;
-	if (second && translate(vcpu, &reach, at, linear + first, &next) &&
+	if (second && translate(vcpu, at, linear + first, &trail, &next) &&
 	    partition_read(vcpu->partition, next, bytes + first, second))
 		return INSTRUCTION_MAX;
 	return first;
 }
 
-static ALWAYS_INLINE void fetch(struct vcpu *vcpu, struct fetched *out)
+static NEVER_INLINE void fetch(struct vcpu *vcpu, struct fetched *out)
 {
 	const struct code_state *at = &out->at;
-	struct reach reach;
 	uint64_t linear;
 	gpa_t address;
 
+	*out = (struct fetched){0};
 	virt->get_code(vcpu, &out->at);
-	reach = reach_of(vcpu);
-	linear = likely(at->code == CODE_64) ? at->rip : (uint32_t)(at->rip + at->base);
-	out->count = 0;
-	out->words[0] = 0;
-	if (unlikely(!translate(vcpu, &reach, at, linear, &address)))
+	linear = at->code == CODE_64 ? at->rip : (uint32_t)(at->rip + at->base);
+	if (!translate(vcpu, at, linear, &out->trail, &address))
 		return;
-	if (unlikely(address.value % PAGE_SIZE > PAGE_SIZE - FETCH_SIZE))
+	if (address.value % PAGE_SIZE > PAGE_SIZE - FETCH_SIZE) {
 		out->count = fetch_across(vcpu, at, linear, address, out->bytes);
-	else if (likely(read_page(&reach, address, out->words, 2)))
-		out->count = INSTRUCTION_MAX;
+		return;
+	}
+	out->code = partition_memory(vcpu->partition, address, FETCH_SIZE);
+	if (!out->code)
+		return;
+	for (unsigned i = 0; i < ARRAY_SIZE(out->words); i++)
+		out->words[i] = out->code[i]; /* once */
+	out->count = INSTRUCTION_MAX;
 }
 
 unsigned exit_instruction_length(struct vcpu *vcpu, const uint8_t *opcode, unsigned opcode_size)
@@ -270,8 +262,8 @@ static NEVER_INLINE void exchange(struct vcpu *vcpu, const struct instruction *i
 	full_mmio_write(vcpu, address, instruction->size, value);
 }
 
-static ALWAYS_INLINE enum exit_action execute(struct vcpu *vcpu, const struct instruction *instruction,
-					      gpa_t address)
+static NEVER_INLINE enum exit_action execute(struct vcpu *vcpu, const struct instruction *instruction,
+					     gpa_t address)
 {
 	switch (instruction->operation) {
 	case MMIO_STORE: store(vcpu, instruction, address); break;
@@ -286,65 +278,130 @@ static ALWAYS_INLINE enum exit_action execute(struct vcpu *vcpu, const struct in
 }
 
 /*
+ * Known instructions. A guest reaches its devices from a handful of places, so what a fetch has found is kept
+ * with all that it depends on, and believed only as long as every bit of that is as it was: the guest may
+ * change its tables and its code at any time, and without an exit.
+ */
+
+static ALWAYS_INLINE struct known_instruction *slot_of(struct vcpu *vcpu, uint64_t rip)
+{
+	return &vcpu->known[(uint32_t)rip * HASH_FACTOR >> (32 - KNOWN_INSTRUCTIONS_LOG2)];
+}
+
+static void remember(struct vcpu *vcpu, const struct fetched *code, const struct instruction *instruction)
+{
+	struct known_instruction *known = slot_of(vcpu, code->at.rip);
+
+	known->rip = code->at.rip;
+	known->cr3 = code->at.cr3;
+	for (unsigned i = 0; i < LONG_LEVELS; i++) {
+		const unsigned level = MIN(i, code->trail.count - 1); /* a large page ends the walk early */
+
+		known->entry[i] = code->trail.entry[level];
+		known->value[i] = code->trail.value[level];
+	}
+	known->code = code->code;
+	known->bytes[0] = code->words[0];
+	known->bytes[1] = code->words[1];
+	known->instruction = *instruction;
+}
+
+void exit_forget_instructions(struct vcpu *vcpu)
+{
+	for (unsigned i = 0; i < KNOWN_INSTRUCTIONS; i++)
+		vcpu->known[i].rip = NEVER_A_RIP;
+}
+
+static ALWAYS_INLINE bool holds(const struct known_instruction *known, uint64_t rip, uint64_t cr3)
+{
+	if (known->rip != rip || known->cr3 != cr3)
+		return false;
+#pragma GCC unroll 4
+	for (unsigned i = 0; i < LONG_LEVELS; i++)
+		if (unlikely(*known->entry[i] != known->value[i]))
+			return false;
+	return known->code[0] == known->bytes[0] && known->code[1] == known->bytes[1];
+}
+
+/*
  * The exit
  */
 
-static enum exit_action out_of_bounds(struct vcpu *vcpu, gpa_t address, bool write, bool fetched)
+void exit_out_of_bounds(struct vcpu *vcpu, gpa_t address, const char *does)
 {
-	return exit_fault(
-		vcpu, "%s guest-physical 0x%llx, which is neither its memory nor a device, at RIP 0x%llx",
-		fetched ? "executes at"
-		: write ? "writes to"
-			: "reads from",
-		(unsigned long long)address.value, (unsigned long long)virt->get_register(vcpu, VIRT_RIP));
+	exit_fault(vcpu, "%s guest-physical 0x%llx, which is neither its memory nor a device, at RIP 0x%llx",
+		   does, (unsigned long long)address.value,
+		   (unsigned long long)virt->get_register(vcpu, VIRT_RIP));
 }
 
-static enum exit_action undecodable(struct vcpu *vcpu, gpa_t address, const struct fetched *instruction)
+static void undecodable(struct vcpu *vcpu, gpa_t address, const struct fetched *instruction)
 {
 	const uint8_t *b = instruction->bytes;
 
 	if (!instruction->count)
-		return exit_fault(vcpu,
-				  "accesses the device at 0x%llx with an instruction that cannot be fetched, "
-				  "at RIP 0x%llx",
-				  (unsigned long long)address.value,
-				  (unsigned long long)virt->get_register(vcpu, VIRT_RIP));
-	return exit_fault(vcpu,
-			  "accesses the device at 0x%llx with %02x %02x %02x %02x %02x %02x %02x, at RIP "
-			  "0x%llx: not served",
-			  (unsigned long long)address.value, b[0], b[1], b[2], b[3], b[4], b[5], b[6],
-			  (unsigned long long)virt->get_register(vcpu, VIRT_RIP));
+		exit_fault(vcpu,
+			   "accesses the device at 0x%llx with an instruction that cannot be fetched, "
+			   "at RIP 0x%llx",
+			   (unsigned long long)address.value,
+			   (unsigned long long)virt->get_register(vcpu, VIRT_RIP));
+	else
+		exit_fault(vcpu,
+			   "accesses the device at 0x%llx with %02x %02x %02x %02x %02x %02x %02x, at RIP "
+			   "0x%llx: not served",
+			   (unsigned long long)address.value, b[0], b[1], b[2], b[3], b[4], b[5], b[6],
+			   (unsigned long long)virt->get_register(vcpu, VIRT_RIP));
 }
 
-static NEVER_INLINE enum status decode_anew(const struct fetched *code, struct decoded *slot)
+/* As exit_memory() answers. */
+static int execute_slowly(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
-	enum status status = decode_mmio(code->bytes, code->count, code->at.code, &slot->instruction);
+	const enum exit_action action = execute(vcpu, instruction, address);
 
-	slot->code = status == OK && code->count == INSTRUCTION_MAX ? code->at.code : 0;
-	slot->bytes[0] = code->words[0];
-	slot->bytes[1] = code->words[1];
-	return status;
+	return action == EXIT_NEXT ? instruction->length : -(int)action;
 }
 
-static ALWAYS_INLINE enum status decode(const struct fetched *code, struct decoded *slot)
+static NEVER_INLINE int meet(struct vcpu *vcpu, gpa_t address, uint64_t access)
 {
-	if (likely(slot->bytes[0] == code->words[0] && slot->bytes[1] == code->words[1] &&
-		   slot->code == code->at.code && code->count == INSTRUCTION_MAX))
-		return OK;
-	return decode_anew(code, slot);
-}
-
-enum exit_action exit_memory(struct vcpu *vcpu, gpa_t address, bool write, bool fetched, unsigned *length)
-{
-	struct decoded *slot;
+	struct instruction instruction;
 	struct fetched code;
 
-	if (unlikely(!vcpu->lapic || fetched || !full_is_mmio(address)))
-		return out_of_bounds(vcpu, address, write, fetched);
+	if (!vcpu->lapic || !full_is_mmio(address)) {
+		exit_out_of_bounds(vcpu, address, access & MEMORY_WRITE ? "writes to" : "reads from");
+		return -EXIT_LEAVE;
+	}
 	fetch(vcpu, &code);
-	slot = &vcpu->decoded[code.words[0] * HASH_FACTOR >> (64 - DECODED_SLOTS_LOG2)];
-	if (unlikely(decode(&code, slot) != OK))
-		return undecodable(vcpu, address, &code);
-	*length = slot->instruction.length;
-	return execute(vcpu, &slot->instruction, address);
+	if (decode_mmio(code.bytes, code.count, code.at.code, &instruction) != OK) {
+		undecodable(vcpu, address, &code);
+		return -EXIT_LEAVE;
+	}
+	if (code.at.code == CODE_64 && code.code)
+		remember(vcpu, &code, &instruction);
+	return execute_slowly(vcpu, &instruction, address);
+}
+
+static NEVER_INLINE int execute_known(struct vcpu *vcpu, gpa_t address,
+					   const struct instruction *instruction)
+{
+	if (unlikely(instruction->shape != SHAPE_LOAD_32))
+		return execute_slowly(vcpu, instruction, address);
+	vcpu->regs.at[instruction->register_index] = (uint32_t)full_mmio_read(vcpu, address, 4);
+	return instruction->length;
+}
+
+int exit_memory(struct vcpu *vcpu, gpa_t address, uint64_t rip, uint64_t cr3, uint64_t access)
+{
+	const struct known_instruction *known = slot_of(vcpu, rip);
+	const struct instruction *instruction;
+
+	__asm__("" : "+r"(known)); /* found once, not at each use */
+	instruction = &known->instruction;
+	if (unlikely(!full_is_mmio(address) || !holds(known, rip, cr3)))
+		return meet(vcpu, address, access);
+	if (instruction->shape == SHAPE_STORE_REGISTER)
+		full_mmio_write(vcpu, address, instruction->size, vcpu->regs.at[instruction->register_index]);
+	else if (instruction->shape == SHAPE_STORE_VALUE)
+		full_mmio_write(vcpu, address, instruction->size, instruction->value);
+	else
+		return execute_known(vcpu, address, instruction);
+	return instruction->length;
 }

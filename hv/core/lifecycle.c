@@ -125,6 +125,7 @@ static void reset_private_state(struct vcpu *vcpu)
 	atomic_store(&shared->events, 0);
 	atomic_store(&shared->halted, 0);
 	memset(vcpu->trace, 0, sizeof(vcpu->trace));
+	exit_forget_instructions(vcpu);
 	if (vcpu->lapic)
 		full_vcpu_reset(vcpu);
 	else

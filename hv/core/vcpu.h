@@ -126,6 +126,21 @@ struct trace_entry {
 };
 _Static_assert(VCPU_TRACE * sizeof(struct trace_entry) == UINT8_MAX + 1, "a byte wraps where the trace does");
 
+#define NEVER_A_RIP (1ull << 63) /* not canonical */
+
+/* An instruction in 64-bit code that has reached for a device, and all that this knowledge rests on. */
+#define KNOWN_INSTRUCTIONS_LOG2 4
+#define KNOWN_INSTRUCTIONS	(1u << KNOWN_INSTRUCTIONS_LOG2)
+struct known_instruction {
+	uint64_t rip, cr3;		   /* NEVER_A_RIP: none */
+	const volatile uint64_t *entry[4]; /* of the guest's page tables, from the top; in the guest window */
+	uint64_t value[4];		   /* what stood there */
+	const volatile uint64_t *code;	   /* where the tables led to */
+	uint64_t bytes[2];
+	struct instruction instruction;
+};
+_Static_assert(sizeof(struct known_instruction) == 128, "found by a shift");
+
 struct vcpu {
 	union guest_registers regs; /* first: the exit stub pushes them here */
 	uint64_t run_stack;	    /* RSP of the run loop, for the exit stub */
@@ -152,7 +167,7 @@ struct vcpu {
 	uint64_t xcr0;
 	uint64_t tsc_aux;
 
-	struct decoded decoded[DECODED_SLOTS]; /* hv/core/exit_memory.c */
+	struct known_instruction known[KNOWN_INSTRUCTIONS]; /* hv/core/exit_memory.c */
 
 	uint8_t trace_next; /* offset of the oldest entry, in bytes: the next to be written */
 	struct trace_entry trace[VCPU_TRACE];

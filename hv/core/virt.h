@@ -96,7 +96,7 @@ struct virt_ops {
 	uint64_t (*get_register)(struct vcpu *vcpu, enum virt_register which);
 	void (*set_register)(struct vcpu *vcpu, enum virt_register which, uint64_t value);
 	void (*get_segment)(struct vcpu *vcpu, enum segment_index which, struct segment *segment);
-	void (*get_code)(struct vcpu *vcpu, struct code_state *code); /* the same in one go, for speed */
+	void (*get_code)(struct vcpu *vcpu, struct code_state *code); /* the same in one go */
 
 	/* True if RFLAGS.IF = 1, no interrupt shadow, and no event is waiting for the next entry. */
 	bool (*can_interrupt)(struct vcpu *vcpu);

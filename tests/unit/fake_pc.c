@@ -169,6 +169,7 @@ void pc_create(uint32_t vcpus)
 			pc.vcpu[i].timer[kind] = TIMER_NEVER;
 		if (lapic_create(&pc.vcpu[i]))
 			abort();
+		exit_forget_instructions(&pc.vcpu[i]);
 		atomic_store(&pc.shared[i].requests, 0);
 	}
 }

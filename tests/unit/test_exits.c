@@ -62,20 +62,45 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* The instruction at RIP touches `address`: its length, or 0 when that was the partition's end. */
+static unsigned touch(uint64_t address, bool write)
+{
+	const bool long_code =
+		code_size_of(pc.registers[VIRT_EFER], pc.segment[SEGMENT_CS].access) == CODE_64;
+
+	return exit_memory(vcpu, gpa(address), pc.registers[VIRT_RIP],
+			   long_code ? pc.registers[VIRT_CR3] : NOT_64_BIT_CODE, write ? MEMORY_WRITE : 0);
+}
+
 #define RUN(address, ...) run(address, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
-static void run(uint64_t address, const uint8_t *bytes, size_t size)
+static void run_once(uint64_t address, const uint8_t *bytes, size_t size)
 {
-	unsigned length = 0;
-
 	memcpy(pc.memory + pc.segment[SEGMENT_CS].base + pc.registers[VIRT_RIP], bytes, size);
-	assert_int_equal(exit_memory(vcpu, gpa(address), true, false, &length), EXIT_NEXT);
-	assert_int_equal(length, size);
+	assert_int_equal(touch(address, true), size);
 }
 
 static uint64_t read_device(uint64_t address)
 {
 	return full_mmio_read(vcpu, gpa(address), 4);
+}
+
+/* Each instruction twice from the same state: when it is met, and when it is known. */
+static void run(uint64_t address, const uint8_t *bytes, size_t size)
+{
+	const union guest_registers regs = vcpu->regs;
+	const uint64_t rsp = pc.registers[VIRT_RSP], flags = pc.registers[VIRT_RFLAGS];
+	const uint64_t device = read_device(address);
+	union guest_registers result;
+
+	run_once(address, bytes, size);
+	result = vcpu->regs;
+	vcpu->regs = regs;
+	pc.registers[VIRT_RSP] = rsp;
+	pc.registers[VIRT_RFLAGS] = flags;
+	full_mmio_write(vcpu, gpa(address), 4, device);
+	run_once(address, bytes, size);
+	assert_memory_equal(&vcpu->regs, &result, sizeof(result));
 }
 
 static void stores(void **state)
@@ -305,14 +330,11 @@ static void over_a_page_border(void **state)
 	set_entry(TABLES + 0x3000, CODE / PAGE_SIZE + 1,
 		  0x20000 | PAGE_BITS); /* the next page is elsewhere */
 	for (unsigned before = 1; before <= sizeof(store); before++) {
-		unsigned length = 0;
-
 		full_mmio_write(vcpu, gpa(INITIAL), 4, 0);
 		memcpy(pc.memory + CODE + PAGE_SIZE - before, store, before);
 		memcpy(pc.memory + 0x20000, store + before, sizeof(store) - before);
 		pc.registers[VIRT_RIP] = CODE + PAGE_SIZE - before;
-		assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_NEXT);
-		assert_int_equal(length, sizeof(store));
+		assert_int_equal(touch(INITIAL, true), sizeof(store));
 		assert_int_equal(read_device(INITIAL), 0x11223344);
 	}
 	/* The next page is not there, but the instruction ends before it. */
@@ -320,11 +342,66 @@ static void over_a_page_border(void **state)
 	pc.registers[VIRT_RIP] = CODE + PAGE_SIZE - 2;
 	RUN(INITIAL, 0x89, 0x08);
 	/* ... or does not. */
-	unsigned length = 0;
 	pc.registers[VIRT_RIP] = CODE + PAGE_SIZE - 5;
 	memcpy(pc.memory + CODE + PAGE_SIZE - 5, store, 5);
-	assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_LEAVE);
+	assert_int_equal(touch(INITIAL, true), 0);
 	assert_int_equal(pc.faults, 1);
+}
+
+/* What the guest may change behind a known instruction's back, each without an exit. */
+static void known_instructions(void **state)
+{
+	static const uint8_t store[] = {0xC7, 0x80, 0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11};
+
+	(void)state;
+	RUN(INITIAL, 0xC7, 0x80, 0, 0, 0, 0, 0x01, 0x02, 0x03, 0x04);
+	assert_int_equal(read_device(INITIAL), 0x04030201);
+	memcpy(pc.memory + CODE, store, sizeof(store)); /* other bytes, behind the first eight */
+	assert_int_equal(touch(INITIAL, true), sizeof(store));
+	assert_int_equal(read_device(INITIAL), 0x11223344);
+	memcpy(pc.memory + 0x21000, "\x89\x08", 2);
+	vcpu->regs.rcx = 0x55;
+	set_entry(TABLES + 0x3000, CODE / PAGE_SIZE, 0x21000 | PAGE_BITS); /* another page */
+	assert_int_equal(touch(INITIAL, true), 2);
+	assert_int_equal(read_device(INITIAL), 0x55);
+	memcpy(pc.memory + 0x22000 + CODE / PAGE_SIZE * 8, pc.memory + TABLES + 0x3000 + CODE / PAGE_SIZE * 8,
+	       8);
+	set_entry(0x22000, CODE / PAGE_SIZE, CODE | PAGE_BITS);
+	set_entry(TABLES + 0x2000, 0, 0x22000 | PAGE_BITS); /* another table */
+	assert_int_equal(touch(INITIAL, true), sizeof(store));
+	set_entry(0x23000, 0, (TABLES + 0x1000) | PAGE_BITS); /* another top: the same in the end */
+	pc.registers[VIRT_CR3] = 0x23000;
+	assert_int_equal(touch(INITIAL, true), sizeof(store));
+	set_entry(0x23000, 0, 0); /* ... and no more */
+	assert_int_equal(touch(INITIAL, true), 0);
+	assert_non_null(strstr(pc.fault, "cannot be fetched"));
+}
+
+/* The same bytes at the same place are another instruction in a narrower mode. */
+static void known_in_one_mode_only(void **state)
+{
+	(void)state;
+	vcpu->regs.rcx = 0x12345678;
+	vcpu->regs.rdx = 0x1111;
+	RUN(INITIAL, 0x89, 0x88, 0, 0, 0, 0); /* mov [rax + 0], ecx */
+	assert_int_equal(read_device(INITIAL), 0x12345678);
+	pc.segment[SEGMENT_CS].access = CODE_16BIT;
+	assert_int_equal(touch(INITIAL, true),
+			 4); /* mov [bx + si + 0], cx: 16 bits, which this register ignores */
+	assert_int_equal(read_device(INITIAL), 0x12345678);
+}
+
+/* A 2 MiB page ends the walk one level early. */
+static void known_in_a_large_page(void **state)
+{
+	(void)state;
+	set_entry(TABLES + 0x2000, 0, 0 | PAGE_BITS | 0x80);
+	vcpu->regs.rcx = 0x99;
+	RUN(INITIAL, 0x89, 0x08);
+	assert_int_equal(read_device(INITIAL), 0x99);
+	set_entry(TABLES + 0x2000, 0, 0);
+	assert_int_equal(touch(INITIAL, true), 0);
+	assert_non_null(strstr(pc.fault, "cannot be fetched"));
 }
 
 static void real_mode(void **state)
@@ -352,21 +429,19 @@ static void protected_mode(void **state)
 
 static void out_of_bounds(void **state)
 {
-	unsigned length;
-
 	(void)state;
-	assert_int_equal(exit_memory(vcpu, gpa(PC_MEMORY_SIZE), true, false, &length), EXIT_LEAVE);
+	assert_int_equal(touch(PC_MEMORY_SIZE, true), 0);
 	assert_non_null(strstr(pc.fault, "writes to guest-physical 0x40000"));
 	assert_non_null(strstr(pc.fault, "RIP 0x8000"));
-	assert_int_equal(exit_memory(vcpu, gpa(0xFEC01000), false, false, &length), EXIT_LEAVE);
+	assert_int_equal(touch(0xFEC01000, false), 0);
 	assert_non_null(strstr(pc.fault, "reads from guest-physical 0xfec01000"));
-	assert_int_equal(exit_memory(vcpu, gpa(APIC_DEFAULT_BASE), false, true, &length), EXIT_LEAVE);
+	exit_out_of_bounds(vcpu, gpa(APIC_DEFAULT_BASE), "executes at");
 	assert_non_null(strstr(pc.fault, "executes at"));
 	pc.memory[CODE] = 0xDB; /* FPU store */
-	assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_LEAVE);
+	assert_int_equal(touch(INITIAL, true), 0);
 	assert_non_null(strstr(pc.fault, "with db 00 00"));
 	pc.registers[VIRT_CR3] = PC_MEMORY_SIZE;
-	assert_int_equal(exit_memory(vcpu, gpa(INITIAL), true, false, &length), EXIT_LEAVE);
+	assert_int_equal(touch(INITIAL, true), 0);
 	assert_non_null(strstr(pc.fault, "cannot be fetched"));
 	assert_int_equal(pc.faults, 5);
 }
@@ -400,14 +475,13 @@ static void para_has_no_ports(void **state)
 {
 	const struct string_io io = {.port = COM1, .size = 1, .address_size = 8};
 	struct lapic *const lapic = vcpu->lapic;
-	unsigned length;
 
 	(void)state;
 	vcpu->lapic = NULL;
 	assert_int_equal(exit_port_in(vcpu, COM1, 1), EXIT_GP);
 	assert_int_equal(exit_port_out(vcpu, COM1, 1), EXIT_GP);
 	assert_int_equal(exit_port_string(vcpu, &io), EXIT_GP);
-	assert_int_equal(exit_memory(vcpu, gpa(APIC_DEFAULT_BASE), true, false, &length), EXIT_LEAVE);
+	assert_int_equal(touch(APIC_DEFAULT_BASE, true), 0);
 	vcpu->lapic = lapic;
 }
 
@@ -485,6 +559,9 @@ int main(void)
 					   TEST(move_strings),
 					   TEST(moves_that_fault),
 					   TEST(over_a_page_border),
+					   TEST(known_instructions),
+					   TEST(known_in_one_mode_only),
+					   TEST(known_in_a_large_page),
 					   TEST(real_mode),
 					   TEST(protected_mode),
 					   TEST(out_of_bounds),

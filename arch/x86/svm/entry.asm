@@ -71,7 +71,7 @@ load_changed:
 	mov	REGISTER(15), r15
 	rdtsc
 	mov	EXIT_TSC, eax
-	call	svm_exit		; RSP is 16-byte aligned behind it: exit.c is built for that; RAX: the VMCB again
+	call	svm_exit		; RAX: the VMCB again
 	jmp	load_changed
 
 ; noreturn void svm_resume(uint64_t vmcb): back into the guest from anywhere below svm_exit().

@@ -285,22 +285,38 @@ static HOT uint64_t exit_on_port(struct vmcb *vmcb)
  * Memory that is not there. An event whose delivery needed it, the guest's page tables and a malformed entry
  * are no access by the instruction at RIP: there is nothing to emulate.
  */
+static NORETURN COLD void exit_on_hidden_access(struct vmcb *vmcb)
+{
+	const struct vmcb_control *control = &vmcb->control;
+
+	if (!(control->exit_info_1 & (NPF_TABLE_WALK | NPF_RESERVED)) && !(control->exit_event & EVENT_VALID))
+		exit_out_of_bounds(this_vcpu, gpa(control->exit_info_2), "executes at");
+	else
+		(void)svm_memory_fault(this_vcpu);
+	leave(EXIT_MEMORY);
+}
+
+_Static_assert(MEMORY_WRITE == NPF_WRITE, "as exit_memory() wants to be told");
+
 static NORETURN HOT void exit_on_memory(struct vmcb *vmcb)
 {
+	const struct vmcb_save *save = &vmcb->save;
 	uint64_t information = vmcb->control.exit_info_1;
-	enum exit_action action;
-	unsigned length = 0;
+	unsigned length;
 
 	(void)note(vmcb, EXIT_MEMORY, VMEXIT_NPF);
-	if (unlikely((information & (NPF_TABLE_WALK | NPF_RESERVED)) ||
+	if (unlikely((information & (NPF_TABLE_WALK | NPF_RESERVED | NPF_FETCH)) ||
 		     (vmcb->control.exit_event & EVENT_VALID)))
-		action = svm_memory_fault(this_vcpu);
-	else
-		action = exit_memory(this_vcpu, gpa(vmcb->control.exit_info_2), information & NPF_WRITE,
-				     information & NPF_FETCH, &length);
-	if (unlikely(action != EXIT_NEXT || (vmcb->save.rflags & RFLAGS_TF)))
-		act(vmcb, EXIT_MEMORY, action, vmcb->save.rip + length);
-	move_on(vmcb, vmcb->save.rip + length);
+		exit_on_hidden_access(vmcb);
+	length = exit_memory(this_vcpu, gpa(vmcb->control.exit_info_2), save->rip,
+			     code_size_of(save->efer, save->cs.access) == CODE_64 ? save->cr3
+										  : NOT_64_BIT_CODE,
+			     information);
+	if (unlikely(!length))
+		leave(EXIT_MEMORY);
+	if (unlikely(save->rflags & RFLAGS_TF))
+		act(vmcb, EXIT_MEMORY, EXIT_NEXT, save->rip + length);
+	move_on(vmcb, save->rip + length);
 	svm_resume(enter(vmcb, EXIT_MEMORY));
 }
 

@@ -31,7 +31,6 @@ struct remembered_length {
 	uint64_t cr3;
 	uint64_t length;
 };
-#define NEVER_A_RIP (1ull << 63) /* not canonical */
 
 /* Why the guest runs for one instruction only (RFLAGS.TF set behind its back): see event.c. */
 enum step { STEP_NONE, STEP_SHADOW, STEP_CR8, STEP_IRET };

@@ -52,7 +52,7 @@ vmx_enter:
 	push	r13
 	push	r14
 	push	r15
-	mov	[rel this_vcpu + RUN_STACK], rsp ; aligned as a function called from here would find it
+	mov	[rel this_vcpu + RUN_STACK], rsp 
 	test	dil, dil
 	jnz	vmx_resume
 	LOAD_GUEST

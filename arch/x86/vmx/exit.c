@@ -208,13 +208,14 @@ static NORETURN void handle_port(struct vcpu *vcpu)
  * Memory (table 28-7)
  */
 
-#define VIOLATION_WRITE		(1u << 1)
 #define VIOLATION_FETCH		(1u << 2)
 #define VIOLATION_LINEAR	(1u << 7) /* there was a linear address */
 #define VIOLATION_FINAL		(1u << 8) /* its translation; else an entry of the guest's page tables */
 #define VIOLATION_NMI_UNBLOCKED (1u << 12)
-#define VIOLATION_KIND		(VIOLATION_LINEAR | VIOLATION_FINAL | VIOLATION_NMI_UNBLOCKED)
+#define VIOLATION_KIND		(VIOLATION_FETCH | VIOLATION_LINEAR | VIOLATION_FINAL | VIOLATION_NMI_UNBLOCKED)
 #define VIOLATION_OPERAND	(VIOLATION_LINEAR | VIOLATION_FINAL)
+
+_Static_assert(MEMORY_WRITE == 1u << 1, "table 28-7: a data write");
 
 /* By the page walk, by the delivery of an event, or by an IRET: not by an operand a device could serve. */
 static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu, uint64_t rip)
@@ -236,27 +237,40 @@ static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu, uint64_t rip)
 	    EXIT_MEMORY, rip);
 }
 
+static NORETURN COLD void handle_other_access(struct vcpu *vcpu, uint64_t rip, uint64_t qualification)
+{
+	bool fetch = (qualification & VIOLATION_KIND) == (VIOLATION_OPERAND | VIOLATION_FETCH);
+
+	if (!fetch || (vmread(VMCS_VECTORING_EVENT) & EVENT_VALID))
+		handle_hidden_access(vcpu, rip);
+	exit_out_of_bounds(vcpu, gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), "executes at");
+	leave(EXIT_MEMORY);
+}
+
+/* What its instructions are fetched through. */
+static ALWAYS_INLINE uint64_t page_tables(void)
+{
+	uint64_t efer = vmread(VMCS_GUEST_EFER), access = vmread(VMCS_GUEST_CS_ACCESS);
+
+	return likely((efer & EFER_LMA) && (access & ACCESS_LONG_CODE)) ? vmread(VMCS_GUEST_CR3)
+									: NOT_64_BIT_CODE;
+}
+
 static NORETURN void handle_memory(struct vcpu *vcpu)
 {
 	uint64_t rip = note_exit(EXIT_MEMORY, VMEXIT_EPT_VIOLATION);
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
-	enum exit_action action;
 	unsigned length;
 
 	if (unlikely((qualification & VIOLATION_KIND) != VIOLATION_OPERAND ||
 		     (vmread(VMCS_VECTORING_EVENT) & EVENT_VALID)))
-		handle_hidden_access(vcpu, rip);
-	action = exit_memory(vcpu, gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), qualification & VIOLATION_WRITE,
-			     qualification & VIOLATION_FETCH, &length);
-	if (likely(action == EXIT_NEXT)) {
-		skip(rip, length); /* the CPU tells no length for a fault */
-		resume(EXIT_MEMORY);
-	}
-	if (action == EXIT_LEAVE_NEXT) {
-		skip(rip, length);
+		handle_other_access(vcpu, rip, qualification);
+	length = exit_memory(vcpu, gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), rip, page_tables(),
+			     qualification);
+	if (unlikely(!length))
 		leave(EXIT_MEMORY);
-	}
-	act(action, EXIT_MEMORY, rip);
+	skip(rip, length); /* the CPU tells no length for a fault */
+	resume(EXIT_MEMORY);
 }
 
 /* Rare reasons, and those this list does not know. */

@@ -7,14 +7,13 @@
 #include "arch/x86/vmx/vmx.h"
 #include "hv/core/partition.h"
 
-#define CR0_CACHE	 (CR0_CD | CR0_NW)
-#define EFER_ALLOWED	 (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define CR3_PCID	 0xFFFull
-#define CR3_PDPT	 0xFFFFFFE0ull
-#define PDPTES		 4
-#define PDPTE_RESERVED	 0xFFF00000000001E6ull /* SDM 3A 4.4.1 */
-#define PDPTE_PRESENT	 1ull
-#define ACCESS_LONG_CODE (1u << 13)
+#define CR0_CACHE      (CR0_CD | CR0_NW)
+#define EFER_ALLOWED   (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define CR3_PCID       0xFFFull
+#define CR3_PDPT       0xFFFFFFE0ull
+#define PDPTES	       4
+#define PDPTE_RESERVED 0xFFF00000000001E6ull /* SDM 3A 4.4.1 */
+#define PDPTE_PRESENT  1ull
 
 static bool unrestricted(const struct vmx_controls *controls)
 {

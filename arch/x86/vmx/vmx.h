@@ -242,6 +242,7 @@ enum event_type {
 /* Access rights of a segment (25.4.1). */
 #define ACCESS_DPL_SHIFT 5
 #define ACCESS_DPL	 3u
+#define ACCESS_LONG_CODE (1u << 13)
 #define ACCESS_UNUSABLE	 (1u << 16)
 
 #define VMX_NO_LINK UINT64_MAX
