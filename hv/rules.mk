@@ -53,7 +53,8 @@ size: $(BUILD)/bulkhead.elf ## the hypervisor's size by section
 HOT := arch/x86/svm/exit arch/x86/svm/event arch/x86/svm/run arch/x86/svm/slow arch/x86/svm/vmcb arch/x86/vmx/exit \
        hv/call/call hv/core/cpuid hv/core/exit hv/core/exit_memory hv/core/exit_port hv/core/lifecycle \
        hv/device/full hv/device/lapic hv/device/lapic_command hv/device/lapic_timer hv/device/uart
-$(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp -fno-align-loops -fno-align-jumps -fno-align-labels
+$(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp -fno-align-loops -fno-align-jumps \
+                           -fno-align-labels --param=logical-op-non-short-circuit=0
 
 # What else runs while guests do. All that is not named here runs at boot, at a guest's end, or when a person asks for it:
 # that is to be small.

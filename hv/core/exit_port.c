@@ -35,12 +35,9 @@ enum exit_action exit_port_in(struct vcpu *vcpu, uint16_t port, unsigned size)
 
 enum exit_action exit_port_out(struct vcpu *vcpu, uint16_t port, unsigned size)
 {
-	static const uint32_t masks[] = {[1] = 0xFF, [2] = 0xFFFF, [4] = 0xFFFFFFFF};
-
 	if (unlikely(!vcpu->lapic))
 		return EXIT_GP;
-	(void)full_port_out(vcpu, port, size,
-			    (uint32_t)vcpu->regs.rax & masks[size]); /* no one there: lost */
+	(void)full_port_out(vcpu, port, size, (uint32_t)vcpu->regs.rax); /* no one there: lost */
 	return EXIT_NEXT;
 }
 

@@ -10,6 +10,8 @@
 #include "hv/device/devices.h"
 #include "hv/mem/pool.h"
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* Ticks that passed while this CPU was kept from serving its timer are made up for, but no more than these.
  */
 #define TICKS_OWED_MAX 100
@@ -66,7 +68,7 @@ static NOINLINE void change_serial_line(struct partition *partition, bool high)
 	full_set_line(partition, PC_IRQ_COM1, high);
 }
 
-static inline __attribute__((always_inline)) void update_serial_line(struct partition *partition)
+static ALWAYS_INLINE void update_serial_line(struct partition *partition)
 {
 	const bool high = uart_interrupt(&partition->devices->uart);
 
@@ -130,7 +132,7 @@ static NOINLINE void fill_receiver(struct partition *partition, uint32_t tail, u
 	atomic_store_explicit(&input->tail, tail, memory_order_release);
 }
 
-static inline __attribute__((always_inline)) void receive(struct partition *partition)
+static ALWAYS_INLINE void receive(struct partition *partition)
 {
 	const uint32_t tail = atomic_load_explicit(&partition->input.tail, memory_order_relaxed);
 	const uint32_t head = atomic_load_explicit(&partition->input.head, memory_order_acquire);
@@ -144,9 +146,8 @@ static inline __attribute__((always_inline)) void receive(struct partition *part
  * of board.c that take it whole are asked when no row has the port.
  */
 
-static uint8_t uart_in(struct vcpu *vcpu, uint16_t port)
+static ALWAYS_INLINE uint8_t read_uart(struct partition *partition, uint16_t port)
 {
-	struct partition *partition = vcpu->partition;
 	const uint8_t value = uart_read(&partition->devices->uart, port % UART_REGISTERS);
 
 	receive(partition);
@@ -154,14 +155,22 @@ static uint8_t uart_in(struct vcpu *vcpu, uint16_t port)
 	return value;
 }
 
-static enum chipset_order uart_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
+static ALWAYS_INLINE void write_uart(struct partition *partition, uint16_t port, uint8_t value)
 {
-	struct partition *partition = vcpu->partition;
-
-	if (uart_write(&partition->devices->uart, port % UART_REGISTERS, (uint8_t)value) &&
-	    unlikely(!console_put(partition, (uint8_t)value)))
+	if (uart_write(&partition->devices->uart, port % UART_REGISTERS, value) &&
+	    unlikely(!console_put(partition, value)))
 		uart_hold(&partition->devices->uart);
 	update_serial_line(partition);
+}
+
+static uint8_t uart_in(struct vcpu *vcpu, uint16_t port)
+{
+	return read_uart(vcpu->partition, port);
+}
+
+static enum chipset_order uart_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
+{
+	write_uart(vcpu->partition, port, (uint8_t)value);
 	return CHIPSET_NOTHING;
 }
 
@@ -273,20 +282,34 @@ static NOINLINE bool out_whole(struct vcpu *vcpu, uint16_t port, unsigned size, 
 	return taken;
 }
 
-bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
+static NOINLINE bool out_by_row(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
 {
+	static const uint32_t masks[] = {[1] = 0xFF, [2] = 0xFFFF, [4] = 0xFFFFFFFF};
 	const struct port_row *row = find_port(port);
 	enum chipset_order order;
 
-	if (unlikely(!row))
+	value &= masks[size];
+	if (!row)
 		return out_whole(vcpu, port, size, value);
-	if (unlikely(size != 1))
+	if (size != 1)
 		return out_bytes(vcpu, port, size, value);
 	spin_lock(&vcpu->partition->device_lock);
 	order = row->out(vcpu, port, value);
 	spin_unlock(&vcpu->partition->device_lock);
-	if (unlikely(order != CHIPSET_NOTHING))
-		obey(vcpu, order);
+	obey(vcpu, order);
+	return true;
+}
+
+/* Of all ports the serial port's are the hottest, a byte at a time. */
+bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
+{
+	struct partition *partition = vcpu->partition;
+
+	if (unlikely((uint16_t)(port - PC_PORT_COM1) >= UART_REGISTERS) || unlikely(size != 1))
+		return out_by_row(vcpu, port, size, value);
+	spin_lock(&partition->device_lock);
+	write_uart(partition, port, (uint8_t)value);
+	spin_unlock(&partition->device_lock);
 	return true;
 }
 
@@ -322,13 +345,25 @@ static NOINLINE bool in_whole(struct vcpu *vcpu, uint16_t port, unsigned size, u
 	return taken;
 }
 
-bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value)
+static NOINLINE bool in_by_row(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value)
 {
 	const struct port_row *row = find_port(port);
 
-	if (unlikely(!row))
+	if (!row)
 		return in_whole(vcpu, port, size, value);
-	*value = likely(size == 1) ? read_row(vcpu, row, port) : in_bytes(vcpu, row, port, size);
+	*value = size == 1 ? read_row(vcpu, row, port) : in_bytes(vcpu, row, port, size);
+	return true;
+}
+
+bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value)
+{
+	struct partition *partition = vcpu->partition;
+
+	if (unlikely((uint16_t)(port - PC_PORT_COM1) >= UART_REGISTERS) || unlikely(size != 1))
+		return in_by_row(vcpu, port, size, value);
+	spin_lock(&partition->device_lock);
+	*value = read_uart(partition, port);
+	spin_unlock(&partition->device_lock);
 	return true;
 }
 

@@ -18,7 +18,8 @@ void full_devices_reset(struct partition *partition);
 enum status lapic_create(struct vcpu *vcpu) MUST_CHECK;
 void full_vcpu_reset(struct vcpu *vcpu);
 
-/* Ports. false: nothing there (reads give all ones, writes are ignored). */
+/* Ports. false: nothing there (reads give all ones, writes are ignored). A write takes the lowest `size`
+ * bytes of its value. */
 bool full_port_in(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t *value);
 bool full_port_out(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value);
 
