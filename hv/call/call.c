@@ -31,18 +31,26 @@ static const struct call_service *const services[OWNERS * BLOCKS] = {
 	[SMCCC_OWNER_VENDOR_HYP * BLOCKS + 0x0] = &vendor_service,
 };
 
+/* A call that is not fast is an owner out of range. */
+static inline uint32_t owner_of(uint32_t function)
+{
+	return ((function & ~SMCCC_64) ^ SMCCC_FAST) >> SMCCC_OWNER_SHIFT;
+}
+
 static inline const struct call_service *find_service(uint32_t function)
 {
-	/* A call that is not fast is an owner out of range. */
-	uint32_t owner = ((function & ~SMCCC_64) ^ SMCCC_FAST) >> SMCCC_OWNER_SHIFT;
-	uint32_t block = function >> BLOCK_SHIFT & (BLOCKS - 1);
+	uint32_t middle = function & MIDDLE_BITS, owner;
 
-	if (function & MIDDLE_BITS) {
-		bool general = (function & MIDDLE_BITS) == GENERAL_QUERIES;
-
-		return general && owner == SMCCC_OWNER_VENDOR_HYP ? &identity_service : NULL;
+	if (middle) {
+		if (middle != GENERAL_QUERIES || owner_of(function) != SMCCC_OWNER_VENDOR_HYP)
+			return NULL;
+		return &identity_service;
 	}
-	return owner < OWNERS ? services[clamp_index(owner * BLOCKS + block, ARRAY_SIZE(services))] : NULL;
+	owner = owner_of(function);
+	if (owner >= OWNERS)
+		return NULL;
+	return services[clamp_index(owner * BLOCKS + (function >> BLOCK_SHIFT & (BLOCKS - 1)),
+				    ARRAY_SIZE(services))];
 }
 
 static inline const struct call_row *find(const struct partition *partition, uint32_t function)
@@ -95,18 +103,12 @@ static NOINLINE enum exit_action serve(struct vcpu *vcpu, const struct call_row 
 	return action;
 }
 
-/* A full partition that must not know of the hypervisor meets the instruction as on a CPU without it. */
-static bool hidden(const struct vcpu *vcpu)
-{
-	return vcpu->lapic && !vcpu->partition->config->hypervisor_leaf;
-}
-
 enum exit_action exit_hypercall(struct vcpu *vcpu)
 {
 	uint32_t function = (uint32_t)vcpu->regs.rax & ~SMCCC_HINT;
 	const struct call_row *row;
 
-	if (unlikely(hidden(vcpu)))
+	if (unlikely(vcpu->hypervisor_hidden)) /* it meets the instruction as on a CPU without one */
 		return EXIT_UD;
 	row = find(vcpu->partition, function);
 	if (row)

@@ -289,7 +289,7 @@ static struct cpuid_result features(struct vcpu *vcpu)
 		result.edx |= FEATURE_1_EDX_MTRR;
 		if (vcpu->apic_base & APIC_BASE_ENABLE)
 			result.edx |= FEATURE_1_EDX_APIC;
-		if (!vcpu->partition->config->hypervisor_leaf)
+		if (vcpu->hypervisor_hidden)
 			result.ecx &= ~CPUID1_ECX_HYPERVISOR;
 	}
 	return result;
@@ -301,7 +301,7 @@ static struct cpuid_result hypervisor(const struct vcpu *vcpu, uint32_t leaf)
 	uint32_t flags =
 		(virt == &svm_ops ? BH_CPUID_ABI_VMMCALL : 0) | (vcpu->lapic ? 0 : BH_CPUID_ABI_PARA);
 
-	if (vcpu->lapic && !partition->config->hypervisor_leaf)
+	if (vcpu->hypervisor_hidden)
 		return (struct cpuid_result){0};
 	switch (leaf) {
 	case BH_CPUID_BASE:

@@ -132,16 +132,30 @@ void exit_host_interrupt(struct vcpu *vcpu)
  * Interrupts on their way in
  */
 
+static inline void set_window(struct vcpu *vcpu, bool open)
+{
+	if (vcpu->window_open != open)
+		virt->interrupt_window(vcpu, open);
+}
+
+static void inject_full(struct vcpu *vcpu)
+{
+	int vector = full_take_interrupt(vcpu);
+
+	if (likely(vector >= 0))
+		virt->inject_interrupt(vcpu, (uint8_t)vector);
+	/* What is still due waits for the guest to open up; most often nothing is. */
+	set_window(vcpu, full_peek_interrupt(vcpu) >= 0);
+}
+
 static void offer_full(struct vcpu *vcpu)
 {
-	if (full_peek_interrupt(vcpu) >= 0 && virt->can_interrupt(vcpu)) {
-		int vector = full_take_interrupt(vcpu);
+	bool due = full_peek_interrupt(vcpu) >= 0;
 
-		if (vector >= 0)
-			virt->inject_interrupt(vcpu, (uint8_t)vector);
-	}
-	/* What is still due waits for the guest to open up; often nothing is. */
-	virt->interrupt_window(vcpu, full_peek_interrupt(vcpu) >= 0);
+	if (due && virt->can_interrupt(vcpu))
+		inject_full(vcpu);
+	else
+		set_window(vcpu, due);
 }
 
 static void offer_para(struct vcpu *vcpu)
@@ -152,7 +166,7 @@ static void offer_para(struct vcpu *vcpu)
 		virt->inject_interrupt(vcpu, vcpu->upcall_vector);
 		due = false; /* one upcall stands for all events up to now */
 	}
-	virt->interrupt_window(vcpu, due);
+	set_window(vcpu, due);
 }
 
 void vcpu_offer_interrupt(struct vcpu *vcpu)

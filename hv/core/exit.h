@@ -58,10 +58,11 @@ void exit_out_of_bounds(struct vcpu *vcpu, gpa_t address, const char *does);
 /* Before a vCPU starts. */
 void exit_forget_instructions(struct vcpu *vcpu);
 
-/* HLT: returns when there is something to do. EXIT_NEXT: woken; EXIT_LEAVE_NEXT: has to leave. */
-enum exit_action exit_hlt(struct vcpu *vcpu);
-/* The same for CPU_SUSPEND: with `masked_wakes` a due event ends the wait even while IF = 0. */
-enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes);
+/*
+ * HLT and CPU_SUSPEND: returns when there is something to do. With `wakes` (HLT: RFLAGS.IF) a due interrupt
+ * or event is that too. EXIT_NEXT: woken; EXIT_LEAVE_NEXT: has to leave.
+ */
+enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes);
 
 /* XSETBV with index ECX, value EDX:EAX: validated, then written (the guest's XCR0 stays in the CPU). CPL was
  * checked. */
@@ -80,6 +81,15 @@ enum exit_action exit_fault(struct vcpu *vcpu, const char *format, ...) PRINTF_L
  * an interrupt (virt->inject_interrupt) if one is due. false: leave the run loop.
  */
 bool vcpu_service(struct vcpu *vcpu);
+
+/* An interrupt for the guest is the frequent request, and takes vcpu_offer_interrupt() only. True: it was
+ * that and no more. */
+static inline bool vcpu_only_interrupt(struct vcpu_shared *shared)
+{
+	uint32_t wanted = REQUEST_INTERRUPT;
+
+	return atomic_compare_exchange_strong(&shared->requests, &wanted, 0);
+}
 
 /* The back end found that an interrupt can be taken now (window exit): offers one. */
 void vcpu_offer_interrupt(struct vcpu *vcpu);

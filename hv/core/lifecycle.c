@@ -332,9 +332,10 @@ void vcpu_request(struct vcpu_shared *target, uint32_t requests)
 
 static void rearm_host_timer(struct vcpu *vcpu, uint64_t now)
 {
-	uint64_t next = TIMER_NEVER;
+	uint64_t next = vcpu->timer[0];
 
-	for (unsigned kind = 0; kind < TIMERS; kind++)
+#pragma GCC unroll 4
+	for (unsigned kind = 1; kind < TIMERS; kind++)
 		next = MIN(next, vcpu->timer[kind]);
 	if (next == TIMER_NEVER && vcpu->host_timer == TIMER_NEVER)
 		return;
@@ -360,20 +361,24 @@ static void console_timer(struct vcpu *vcpu)
 		console_tick();
 }
 
+static void fire_timer(struct vcpu *vcpu, enum timer_kind kind)
+{
+	vcpu->timer[kind] = TIMER_NEVER;
+	switch (kind) {
+	case TIMER_DEADLINE: vendor_timer(vcpu); break;
+	case TIMER_CONSOLE: console_timer(vcpu); break;
+	default: full_timer(vcpu, kind); break;
+	}
+}
+
 static void run_timers(struct vcpu *vcpu)
 {
 	uint64_t now = rdtsc();
 
-	for (unsigned kind = 0; kind < TIMERS; kind++) {
-		if (vcpu->timer[kind] > now)
-			continue;
-		vcpu->timer[kind] = TIMER_NEVER;
-		switch (kind) {
-		case TIMER_DEADLINE: vendor_timer(vcpu); break;
-		case TIMER_CONSOLE: console_timer(vcpu); break;
-		default: full_timer(vcpu, kind); break;
-		}
-	}
+#pragma GCC unroll 4
+	for (unsigned kind = 0; kind < TIMERS; kind++)
+		if (vcpu->timer[kind] <= now)
+			fire_timer(vcpu, kind);
 	rearm_host_timer(vcpu, rdtsc());
 }
 
@@ -470,44 +475,45 @@ static void sleep_until_requested(struct vcpu *vcpu)
 static void halt_until_requested(struct vcpu *vcpu, uint32_t halted)
 {
 	struct vcpu_shared *shared = vcpu->shared;
-	uint64_t before = rdtsc();
+	uint32_t before = (uint32_t)rdtsc();
 
 	atomic_store(&shared->halted, halted);
 	if (halted == HALTED_FOR_GOOD)
 		partition_check_alive(vcpu->partition);
 	sleep_until_requested(vcpu);
-	vcpu->exit_tsc +=
-		(uint32_t)(rdtsc() - before); /* sleep is not work: keep it out of the exit's cost */
+	/* Sleep is not work: keep it out of the exit's cost. */
+	vcpu->exit_tsc += (uint32_t)rdtsc() - before;
 	atomic_store(&shared->halted, 0);
 }
 
-enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes)
+/* All but an NMI, which stays requested: vcpu_service() injects it on the way back into the guest. */
+static uint32_t take_requests(struct vcpu_shared *shared)
 {
-	bool enabled = masked_wakes || (virt->get_register(vcpu, VIRT_RFLAGS) & RFLAGS_IF);
+	return atomic_load(&shared->requests) ? atomic_fetch_and(&shared->requests, REQUEST_NMI) : 0;
+}
+
+enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes)
+{
 	struct vcpu_shared *shared = vcpu->shared;
 
 	if (virt->restore_host)
 		virt->restore_host(vcpu);
 	for (;;) {
-		/* An NMI stays requested: vcpu_service() injects it on the way back into the guest. */
-		uint32_t requests = atomic_fetch_and(&shared->requests, REQUEST_NMI);
+		uint32_t requests = take_requests(shared);
 
-		serve(vcpu, requests);
-		if (!may_run(vcpu))
-			return EXIT_LEAVE_NEXT;
-		if (requests & REQUEST_NMI)
-			return EXIT_NEXT;
-		if (enabled && interrupt_due(vcpu)) {
+		if (requests) {
+			serve(vcpu, requests);
+			if (!may_run(vcpu))
+				return EXIT_LEAVE_NEXT;
+			if (requests & REQUEST_NMI)
+				return EXIT_NEXT;
+		}
+		if (wakes && interrupt_due(vcpu)) {
 			atomic_fetch_or(&shared->requests, REQUEST_INTERRUPT);
 			return EXIT_NEXT;
 		}
-		halt_until_requested(vcpu, enabled ? HALTED : HALTED_FOR_GOOD);
+		halt_until_requested(vcpu, wakes ? HALTED : HALTED_FOR_GOOD);
 	}
-}
-
-enum exit_action exit_hlt(struct vcpu *vcpu)
-{
-	return vcpu_wait(vcpu, false);
 }
 
 /*
@@ -540,6 +546,7 @@ static void adopt_vcpu(struct vcpu *vcpu)
 	vcpu->partition = partition;
 	if (!partition || partition->refused[0])
 		return;
+	vcpu->hypervisor_hidden = partition->devices && !partition->config->hypervisor_leaf;
 	/* The pool was sized for this, and the CPU was probed: failing here is our own mistake. */
 	status = virt->vcpu_create(vcpu);
 	if (!status && partition->devices)

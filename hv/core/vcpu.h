@@ -161,8 +161,9 @@ struct vcpu {
 	struct pv_stolen_time *stolen_time; /* in the guest window; NULL: none */
 	uint64_t stolen_tsc;		    /* TSC ticks the hypervisor took since the vCPU started */
 
-	bool window_open;   /* the back end exits as soon as an interrupt can be taken */
-	uint64_t apic_base; /* full: IA32_APIC_BASE as the guest sees it */
+	bool hypervisor_hidden; /* full: the config says hypervisor_leaf = no */
+	bool window_open;	/* the back end exits as soon as an interrupt can be taken */
+	uint64_t apic_base;	/* full: IA32_APIC_BASE as the guest sees it */
 	uint64_t misc_enable;
 	uint64_t xcr0;
 	uint64_t tsc_aux;

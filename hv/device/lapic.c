@@ -150,11 +150,10 @@ void lapic_end_of_interrupt(struct vcpu *vcpu)
 
 	if (!lapic->service.used)
 		return;
-	vector = vector_set_highest(&lapic->service);
-	vector_set_remove(&lapic->service, vector);
-	update_priority(vcpu);
+	vector = vector_set_remove_highest(&lapic->service);
 	if (unlikely(lapic_load(&lapic->any_level)))
 		tell_end(vcpu, vector);
+	update_priority(vcpu);
 }
 
 void lapic_set_task_priority(struct vcpu *vcpu, uint32_t value)

@@ -83,7 +83,7 @@ static inline void lapic_store(_Atomic uint32_t *to, uint32_t value)
 
 static inline unsigned highest_bit(uint32_t word) /* word is not 0 */
 {
-	return 31u - (unsigned)__builtin_clz(word);
+	return 31u ^ (unsigned)__builtin_clz(word); /* that is BSR, where a difference would be more */
 }
 
 static inline void vector_set_add(struct vector_set *set, unsigned vector)
@@ -96,6 +96,16 @@ static inline void vector_set_remove(struct vector_set *set, unsigned vector)
 {
 	if (!(set->word[vector / 32] &= ~(1u << vector % 32)))
 		set->used &= ~(1u << vector / 32);
+}
+
+/* Of a set that is not empty; returns it. */
+static inline unsigned vector_set_remove_highest(struct vector_set *set)
+{
+	const unsigned word = highest_bit(set->used), bit = highest_bit(set->word[word]);
+
+	if (!(set->word[word] &= ~(1u << bit)))
+		set->used &= ~(1u << word);
+	return word * 32 + bit;
 }
 
 /* The highest vector of the set, or 0 for an empty one: a vector that cannot be requested. */

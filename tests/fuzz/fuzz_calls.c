@@ -183,7 +183,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t mode = (uint8_t)take(&input, 1);
 
 	fake_create(mode % 4 ? MODE_PARA : MODE_FULL);
-	fake.config.hypervisor_leaf = mode < 240;
+	for (unsigned i = 0; i < FAKE_VCPUS; i++)
+		fake.vcpu[i].hypervisor_hidden = mode % 4 == 0 && mode >= 240;
 	while (input.left > 0) {
 		steps[take(&input, 1) % ARRAY_SIZE(steps)](&input);
 		require_contained();

@@ -141,10 +141,10 @@ void vcpu_set_timer(struct vcpu *vcpu, enum timer_kind kind, uint64_t deadline)
 	vcpu->timer[kind] = deadline;
 }
 
-enum exit_action vcpu_wait(struct vcpu *vcpu, bool masked_wakes)
+enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes)
 {
 	fake.waits++;
-	fake.wait_masked_wakes = masked_wakes;
+	fake.wait_wakes = wakes;
 	if (fake.wait_hook)
 		fake.wait_hook(vcpu);
 	return fake.wait_result;

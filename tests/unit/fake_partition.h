@@ -35,7 +35,7 @@ struct fake {
 	enum exit_action wait_result; /* what vcpu_wait() shall answer */
 	void (*wait_hook)(struct vcpu *vcpu);
 	unsigned waits;
-	bool wait_masked_wakes;
+	bool wait_wakes;
 
 	bool entropy_present;
 	unsigned entropy_left;	/* words until the generator runs dry */

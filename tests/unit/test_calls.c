@@ -216,18 +216,10 @@ static void test_hidden_hypervisor(void **state)
 	struct fake_registers in = {{SMCCC_VERSION, 1, 2, 3, 4, 5, 6, 7}}, out;
 
 	(void)state;
-	fake.config.hypervisor_leaf = false;
+	fake.vcpu[0].hypervisor_hidden = true;
 	out = fake_call(0, in);
 	assert_int_equal(fake.action, EXIT_UD);
 	assert_memory_equal(&out, &in, sizeof(in));
-}
-
-/* The key is for full partitions only. */
-static void test_para_is_never_hidden(void **state)
-{
-	(void)state;
-	fake.config.hypervisor_leaf = false;
-	assert_int_equal(fake_call3(0, SMCCC_VERSION, 0, 0, 0), SMCCC_VERSION_1_1);
 }
 
 static char *read_document(const char *path)
@@ -318,7 +310,6 @@ int main(void)
 		PARA(test_vendor_features),
 		FULL(test_full_may),
 		FULL(test_hidden_hypervisor),
-		PARA(test_para_is_never_hidden),
 		PARA(test_every_call_is_documented),
 		PARA(test_every_documented_call_exists),
 	};

@@ -186,7 +186,7 @@ static void test_cpu_suspend(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(both_forms); i++) {
 		expect(PSCI_CPU_SUSPEND_32 | both_forms[i], 0, 0, 0, PSCI_SUCCESS);
 		assert_int_equal(fake.waits, i + 1);
-		assert_true(fake.wait_masked_wakes);
+		assert_true(fake.wait_wakes);
 	}
 }
 
@@ -244,7 +244,7 @@ static void test_system_suspend(void **state)
 		fake.wait_result = EXIT_NEXT;
 		fake_call3(0, PSCI_SYSTEM_SUSPEND_32 | both_forms[i], ENTRY, 77, 0);
 		assert_int_equal(fake.action, EXIT_LEAVE);
-		assert_true(fake.wait_masked_wakes);
+		assert_true(fake.wait_wakes);
 		assert_int_equal(fake.shared[0].state, VCPU_STARTING);
 		assert_int_equal(fake.shared[0].requests & REQUEST_START, REQUEST_START);
 		assert_int_equal(start->kind, START_LONG);

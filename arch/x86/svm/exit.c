@@ -15,11 +15,14 @@
 #define COLD	      __attribute__((cold, noinline))
 #define HOT	      __attribute__((noinline)) /* by itself, so that each exit saves only the registers it needs */
 
-static const struct opcode opcodes[LENGTHS] = {
+static const struct opcode opcodes[] = {
 	[LENGTH_CPUID] = {2, {0x0F, 0xA2}}, [LENGTH_VMMCALL] = {3, {0x0F, 0x01, 0xD9}},
-	[LENGTH_RDMSR] = {2, {0x0F, 0x32}}, [LENGTH_WRMSR] = {2, {0x0F, 0x30}},
-	[LENGTH_HLT] = {1, {0xF4}},
+	[LENGTH_HLT] = {1, {0xF4}},	    [LENGTH_RDMSR] = {2, {0x0F, 0x32}},
+	[LENGTH_WRMSR] = {2, {0x0F, 0x30}},
 };
+
+/* 2^32 / golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4). */
+#define HASH_FACTOR 0x9E3779B1u
 
 /* Statistics use the low half of the TSC: no exit takes a second. */
 static ALWAYS_INLINE void account(struct vcpu_shared *shared, enum exit_class exit_class)
@@ -52,15 +55,6 @@ static COLD void serve(enum exit_class exit_class)
 		leave(exit_class);
 }
 
-/* An interrupt for the guest is the frequent request, and needs nothing of the host's. True: it was that and
- * no more. */
-static ALWAYS_INLINE bool only_interrupt(struct vcpu_shared *shared)
-{
-	uint32_t wanted = REQUEST_INTERRUPT;
-
-	return atomic_compare_exchange_strong(&shared->requests, &wanted, 0);
-}
-
 /*
  * The long way back into the guest. A request that comes after this look at them comes with an interrupt,
  * which ends the next run before its first instruction.
@@ -71,7 +65,7 @@ static NORETURN HOT void resume(enum exit_class exit_class)
 	struct vcpu_shared *shared = this_vcpu->shared;
 
 	if (atomic_load_explicit(&shared->requests, memory_order_relaxed)) {
-		if (only_interrupt(shared))
+		if (vcpu_only_interrupt(shared))
 			vcpu_offer_interrupt(this_vcpu);
 		else
 			serve(exit_class);
@@ -98,18 +92,36 @@ wanted:
 	resume(exit_class);
 }
 
-/* A guest that puts a longer instruction in place of one that has trapped misleads itself only. */
-static ALWAYS_INLINE bool length_known(const struct vmcb *vmcb, enum remembered which)
+/* Where the length of this instruction would be remembered; WRMSR: the first of two. */
+static ALWAYS_INLINE unsigned length_slot(const struct vmcb *vmcb, enum remembered which)
 {
-	const struct remembered_length *last = &svm_state(this_vcpu)->lengths[which];
+	uint32_t hash = (uint32_t)vmcb->save.rip * HASH_FACTOR;
 
-	return likely(last->rip == vmcb->save.rip && last->cr3 == vmcb->save.cr3);
+	return which == LENGTH_WRMSR ? which + 2 * (hash >> (32 - WRMSR_PAIRS_LOG2)) : which;
+}
+
+/* A guest that puts a longer instruction in place of one that has trapped misleads itself only. */
+static ALWAYS_INLINE bool length_known(const struct vmcb *vmcb, const struct remembered_length *length)
+{
+	return length->rip == vmcb->save.rip && length->cr3 == vmcb->save.cr3;
+}
+
+/* NULL: it has to be learnt. */
+static ALWAYS_INLINE const struct remembered_length *find_length(const struct vmcb *vmcb,
+								 enum remembered which)
+{
+	const struct remembered_length *slot = &svm_state(this_vcpu)->lengths[length_slot(vmcb, which)];
+
+	if (likely(length_known(vmcb, slot)))
+		return slot;
+	return which == LENGTH_WRMSR && length_known(vmcb, slot + 1) ? slot + 1 : NULL;
 }
 
 static COLD bool learn_length(enum remembered which)
 {
 	struct svm_vcpu *svm = svm_state(this_vcpu);
 	const struct vmcb *vmcb = svm->vmcb;
+	unsigned slot = length_slot(vmcb, which);
 	uint64_t length =
 		svm->next_rip ? vmcb->control.next_rip - vmcb->save.rip
 			      : exit_instruction_length(this_vcpu, opcodes[which].bytes, opcodes[which].size);
@@ -118,7 +130,9 @@ static COLD bool learn_length(enum remembered which)
 		(void)exit_fault(this_vcpu, "the instruction at RIP is not the one that trapped");
 		return false;
 	}
-	svm->lengths[which] = (struct remembered_length){vmcb->save.rip, vmcb->save.cr3, length};
+	if (which == LENGTH_WRMSR)
+		svm->lengths[slot + 1] = svm->lengths[slot];
+	svm->lengths[slot] = (struct remembered_length){vmcb->save.rip, vmcb->save.cr3, length};
 	return true;
 }
 
@@ -130,12 +144,13 @@ static COLD uint64_t learn_and_exit(enum remembered which)
 	return svm_exit();
 }
 
-/* RIP behind the trapped instruction; 0: it could not be found, the partition has been faulted. */
+/* RIP behind the trapped instruction, which has one slot only; 0: it could not be found, the partition has
+ * been faulted. */
 static ALWAYS_INLINE uint64_t next_rip(const struct vmcb *vmcb, enum remembered which)
 {
-	if (unlikely(!length_known(vmcb, which)) && !learn_length(which))
+	if (unlikely(!find_length(vmcb, which)) && !learn_length(which))
 		return 0;
-	return vmcb->save.rip + svm_state(this_vcpu)->lengths[which].length;
+	return vmcb->save.rip + svm_state(this_vcpu)->lengths[length_slot(vmcb, which)].length;
 }
 
 static ALWAYS_INLINE void move_on(struct vmcb *vmcb, uint64_t to)
@@ -203,20 +218,22 @@ static ALWAYS_INLINE uint64_t finish(enum exit_class exit_class, enum exit_actio
 	return enter(vmcb, exit_class);
 }
 
-/* Notes the exit and moves RIP on. */
-static ALWAYS_INLINE void begin(struct vmcb *vmcb, enum exit_class exit_class, uint64_t code,
+/* Notes the exit and moves RIP on; false: not before the instruction's length is learnt. */
+static ALWAYS_INLINE bool begin(struct vmcb *vmcb, enum exit_class exit_class, uint64_t code,
 				enum remembered which)
 {
-	uint64_t rip = note(vmcb, exit_class, code);
+	const struct remembered_length *length = find_length(vmcb, which);
 
-	move_on(vmcb, rip + svm_state(this_vcpu)->lengths[which].length);
+	if (unlikely(!length))
+		return false;
+	move_on(vmcb, note(vmcb, exit_class, code) + length->length);
+	return true;
 }
 
 static ALWAYS_INLINE uint64_t exit_on_cpuid(struct vmcb *vmcb)
 {
-	if (unlikely(!length_known(vmcb, LENGTH_CPUID)))
+	if (unlikely(!begin(vmcb, EXIT_CPUID, VMEXIT_CPUID, LENGTH_CPUID)))
 		return learn_and_exit(LENGTH_CPUID);
-	begin(vmcb, EXIT_CPUID, VMEXIT_CPUID, LENGTH_CPUID);
 	exit_cpuid(this_vcpu);
 	return finish(EXIT_CPUID, EXIT_NEXT);
 }
@@ -231,17 +248,15 @@ static ALWAYS_INLINE uint64_t exit_on_hypercall(struct vmcb *vmcb)
 {
 	if (unlikely(vmcb->save.cpl != 0))
 		refuse_hypercall(vmcb);
-	if (unlikely(!length_known(vmcb, LENGTH_VMMCALL)))
+	if (unlikely(!begin(vmcb, EXIT_HYPERCALL, VMEXIT_VMMCALL, LENGTH_VMMCALL)))
 		return learn_and_exit(LENGTH_VMMCALL);
-	begin(vmcb, EXIT_HYPERCALL, VMEXIT_VMMCALL, LENGTH_VMMCALL);
 	return finish(EXIT_HYPERCALL, exit_hypercall(this_vcpu));
 }
 
 static HOT uint64_t exit_on_msr_write(struct vmcb *vmcb)
 {
-	if (unlikely(!length_known(vmcb, LENGTH_WRMSR)))
+	if (unlikely(!begin(vmcb, EXIT_MSR_WRITE, VMEXIT_MSR, LENGTH_WRMSR)))
 		return learn_and_exit(LENGTH_WRMSR);
-	begin(vmcb, EXIT_MSR_WRITE, VMEXIT_MSR, LENGTH_WRMSR);
 	if (unlikely(svm_owns_msr((uint32_t)this_vcpu->regs.rcx)))
 		return finish(EXIT_MSR_WRITE, svm_own_msr_write(this_vcpu));
 	return finish(EXIT_MSR_WRITE, exit_msr_write(this_vcpu));
@@ -249,9 +264,8 @@ static HOT uint64_t exit_on_msr_write(struct vmcb *vmcb)
 
 static HOT uint64_t exit_on_msr_read(struct vmcb *vmcb)
 {
-	if (unlikely(!length_known(vmcb, LENGTH_RDMSR)))
+	if (unlikely(!begin(vmcb, EXIT_MSR_READ, VMEXIT_MSR, LENGTH_RDMSR)))
 		return learn_and_exit(LENGTH_RDMSR);
-	begin(vmcb, EXIT_MSR_READ, VMEXIT_MSR, LENGTH_RDMSR);
 	if (unlikely(svm_owns_msr((uint32_t)this_vcpu->regs.rcx)))
 		return finish(EXIT_MSR_READ, svm_own_msr_read(this_vcpu));
 	return finish(EXIT_MSR_READ, exit_msr_read(this_vcpu));
@@ -338,7 +352,7 @@ static NORETURN HOT void exit_on_hlt(struct vmcb *vmcb)
 		resume(EXIT_HLT);
 	}
 	vmcb->control.interrupt_shadow = 0;
-	act(vmcb, EXIT_HLT, exit_hlt(this_vcpu), next);
+	act(vmcb, EXIT_HLT, vcpu_wait(this_vcpu, vmcb->save.rflags & RFLAGS_IF), next);
 }
 
 /* All others. The VMCB is what the CPU has just written, so it need not read again what nobody touches. */

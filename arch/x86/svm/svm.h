@@ -22,10 +22,19 @@ struct opcode {
 	uint8_t bytes[3];
 };
 
-/* Instructions that trap often enough for their length to be remembered, where the CPU does not tell it. */
-enum remembered { LENGTH_CPUID, LENGTH_VMMCALL, LENGTH_RDMSR, LENGTH_WRMSR, LENGTH_HLT, LENGTHS };
+/* Instructions that trap often enough for their length to be remembered, where the CPU does not tell it.
+ * WRMSR stands in many places (an x2APIC's driver has little else): pairs of slots, found by RIP. */
+#define WRMSR_PAIRS_LOG2 2
+enum remembered {
+	LENGTH_CPUID,
+	LENGTH_VMMCALL,
+	LENGTH_HLT,
+	LENGTH_RDMSR,
+	LENGTH_WRMSR,
+	LENGTHS = LENGTH_WRMSR + (2 << WRMSR_PAIRS_LOG2)
+};
 
-/* The last instruction of one kind that trapped: RIP and CR3 say that it is the same again. */
+/* An instruction that has trapped: RIP and CR3 say that it is the same again. */
 struct remembered_length {
 	uint64_t rip;
 	uint64_t cr3;

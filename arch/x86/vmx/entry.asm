@@ -4,7 +4,6 @@
 
 extern this_vcpu            ; struct vcpu of this CPU, at a constant address: regs come first
 extern vmx_exit_handlers    ; by reason
-extern vmx_handle_rare
 extern vmx_entry_refused
 global vmx_enter
 global vmx_resume
@@ -20,8 +19,13 @@ RBP_SLOT  equ 40
 RUN_STACK equ 128
 EXIT_TSC  equ 136
 
-VMEXIT_REASONS   equ 65     ; checked in exit.c
-VMCS_EXIT_REASON equ 0x4402
+VMEXIT_HANDLERS equ 128     ; checked in exit.c
+
+VMCS_EXIT_REASON             equ 0x4402 ; SDM 3C appendix B
+VMCS_EXIT_INSTRUCTION_LENGTH equ 0x440C
+VMCS_GUEST_INTERRUPTIBILITY  equ 0x4824
+VMCS_GUEST_RIP               equ 0x681E
+VMCS_GUEST_RFLAGS            equ 0x6820
 
 section .text
 
@@ -81,7 +85,7 @@ vmx_leave:
 	ret
 
 ; HOST_RIP. Every register gets a value of ours, so that none of the guest's is there to be used by mispredicted code; RBP = 0
-; ends backtraces.
+; ends backtraces. R8 to R11 get what is of use: the numbers of the fields that most exits read.
 vmx_exit_stub:
 	push	r15
 	push	r14
@@ -101,19 +105,40 @@ vmx_exit_stub:
 	mov	rsp, [rel this_vcpu + RUN_STACK]
 	rdtsc
 	mov	[rel this_vcpu + EXIT_TSC], eax
-	mov	ecx, VMCS_EXIT_REASON
-	vmread	rsi, rcx
+	mov	eax, VMCS_EXIT_REASON
+	vmread	rax, rax
+	mov	r8d, VMCS_GUEST_RIP
+	mov	r9d, VMCS_GUEST_RFLAGS
+	mov	r10d, VMCS_GUEST_INTERRUPTIBILITY
+	mov	r11d, VMCS_EXIT_INSTRUCTION_LENGTH
 	lea	rdi, [rel this_vcpu]
+	vmread	rsi, r8
+	xor	ecx, ecx
 	xor	ebx, ebx
 	xor	ebp, ebp
-	xor	r8d, r8d
-	xor	r9d, r9d
-	xor	r10d, r10d
-	xor	r11d, r11d
 	xor	r12d, r12d
 	xor	r13d, r13d
 	xor	r14d, r14d
 	xor	r15d, r15d
-	cmp	esi, VMEXIT_REASONS
-	jae	vmx_handle_rare
-	jmp	[vmx_exit_handlers + rsi * 8]
+	and	eax, VMEXIT_HANDLERS - 1 ; what lies beyond, and a failed entry's flag, is for vmx_handle_rare, which looks again
+	jmp	[vmx_exit_handlers + rax * 8]
+
+; The frequent instructions: RIP moves on before they are served (and back, should they not be done). Their handlers get RIP,
+; interruptibility and RFLAGS as they were.
+%macro INSTRUCTION 2
+global %1
+extern %2
+%1:
+	vmread	r11, r11
+	vmread	rdx, r10
+	vmread	rcx, r9
+	add	r11, rsi
+	vmwrite	r8, r11
+	jmp	%2
+%endmacro
+
+INSTRUCTION vmx_exit_cpuid, vmx_handle_cpuid
+INSTRUCTION vmx_exit_hypercall, vmx_handle_hypercall
+INSTRUCTION vmx_exit_msr_read, vmx_handle_msr_read
+INSTRUCTION vmx_exit_msr_write, vmx_handle_msr_write
+INSTRUCTION vmx_exit_port, vmx_handle_port

@@ -5,6 +5,8 @@
  *
  * Handlers get the vCPU in the register where hv/core/exit.h wants it. For themselves they use this_vcpu: a
  * constant address needs no register that would have to be kept across calls.
+ *
+ * The frequent instructions come with RIP behind them already; where one has not been done, it moves back.
  */
 #include "arch/x86/percpu.h"
 #include "arch/x86/vmx/vmx.h"
@@ -24,21 +26,18 @@ static ALWAYS_INLINE void account(enum exit_class class)
 	statistics->tsc += now - this_vcpu->exit_tsc;
 }
 
-static ALWAYS_INLINE uint64_t note_exit(enum exit_class class, uint32_t reason)
+static ALWAYS_INLINE void note_exit(uint64_t rip, enum exit_class class, uint32_t reason)
 {
-	uint64_t rip = vmread(VMCS_GUEST_RIP);
-
 	vcpu_note_exit(this_vcpu, rip, class | (uint64_t)reason << 8);
-	return rip;
 }
 
 /* An instruction ends STI and MOV SS blocking, and with TF set it owes a single-step trap. */
-static COLD void end_instruction(void)
+static ALWAYS_INLINE void settle_instruction(uint64_t interruptibility, uint64_t rflags)
 {
-	uint64_t interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOV_SS));
-	if (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
+	if (unlikely(interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS)))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			interruptibility & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOV_SS));
+	if (unlikely(rflags & RFLAGS_TF))
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_STEP);
 }
 
@@ -50,8 +49,7 @@ static ALWAYS_INLINE void skip(uint64_t rip, uint64_t length)
 	uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
 
 	vmwrite(VMCS_GUEST_RIP, rip + length);
-	if (unlikely((interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS)) | (rflags & RFLAGS_TF)))
-		end_instruction();
+	settle_instruction(interruptibility, rflags);
 }
 
 /* Out of the run loop, to whoever called vmx_enter(). */
@@ -63,7 +61,9 @@ static NORETURN COLD void leave(enum exit_class class)
 
 static COLD void serve_requests(enum exit_class class)
 {
-	if (!vcpu_service(this_vcpu))
+	if (vcpu_only_interrupt(this_vcpu->shared))
+		vcpu_offer_interrupt(this_vcpu);
+	else if (!vcpu_service(this_vcpu))
 		leave(class);
 }
 
@@ -85,79 +85,100 @@ static NORETURN ALWAYS_INLINE void resume(enum exit_class class)
 	vmx_resume();
 }
 
-static NORETURN ALWAYS_INLINE void complete(enum exit_class class, uint64_t rip)
-{
-	skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
-	resume(class);
-}
-
-/* The actions that are not "go on behind it". */
-static NORETURN COLD void act(enum exit_action action, enum exit_class class, uint64_t rip)
+/* What is not "go on behind it". */
+static NORETURN COLD void act(enum exit_action action, enum exit_class class)
 {
 	switch (action) {
 	case EXIT_GP: vmx_inject_exception(this_vcpu, VECTOR_GP, true, 0); break;
 	case EXIT_UD: vmx_inject_exception(this_vcpu, VECTOR_UD, false, 0); break;
-	case EXIT_AGAIN:
-	case EXIT_PF: vmx_settle_single_step(); break;
-	case EXIT_NEXT: complete(class, rip);
-	case EXIT_LEAVE_NEXT: skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH)); leave(class);
-	case EXIT_LEAVE: leave(class);
+	case EXIT_LEAVE:
+	case EXIT_LEAVE_NEXT: leave(class);
+	default: break;
 	}
+	vmx_settle_single_step();
 	resume(class);
 }
 
-static NORETURN ALWAYS_INLINE void finish(enum exit_action action, enum exit_class class, uint64_t rip)
+/* Behind a frequent instruction; RIP has moved on. */
+static NORETURN COLD void act_after(enum exit_action action, enum exit_class class)
 {
-	if (likely(action == EXIT_NEXT))
-		complete(class, rip);
-	act(action, class, rip);
+	if (action != EXIT_LEAVE_NEXT)
+		vmwrite(VMCS_GUEST_RIP, vcpu_past_exit(this_vcpu, 0)->rip);
+	act(action, class);
 }
 
-static NORETURN void handle_cpuid(struct vcpu *vcpu)
+static NORETURN ALWAYS_INLINE void finish(enum exit_action action, enum exit_class class)
 {
-	uint64_t rip = note_exit(EXIT_CPUID, VMEXIT_CPUID);
+	if (unlikely(action != EXIT_NEXT))
+		act_after(action, class);
+	resume(class);
+}
 
+static ALWAYS_INLINE void begin(uint64_t rip, uint64_t interruptibility, uint64_t rflags,
+				enum exit_class class, uint32_t reason)
+{
+	note_exit(rip, class, reason);
+	settle_instruction(interruptibility, rflags);
+}
+
+NORETURN void vmx_handle_cpuid(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility, uint64_t rflags)
+{
+	begin(rip, interruptibility, rflags, EXIT_CPUID, VMEXIT_CPUID);
 	exit_cpuid(vcpu);
-	complete(EXIT_CPUID, rip);
+	resume(EXIT_CPUID);
 }
 
 /* The CPU exits from any privilege level; SMCCC is for level 0 (SDM 3C 26.1.2). */
-static NORETURN void handle_hypercall(struct vcpu *vcpu)
+NORETURN void vmx_handle_hypercall(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility,
+				   uint64_t rflags)
 {
-	uint64_t rip = note_exit(EXIT_HYPERCALL, VMEXIT_VMCALL);
-
+	begin(rip, interruptibility, rflags, EXIT_HYPERCALL, VMEXIT_VMCALL);
 	if (unlikely(vmread(VMCS_GUEST_SS_ACCESS) >> ACCESS_DPL_SHIFT & ACCESS_DPL))
-		act(EXIT_UD, EXIT_HYPERCALL, rip);
-	finish(exit_hypercall(vcpu), EXIT_HYPERCALL, rip);
+		act_after(EXIT_UD, EXIT_HYPERCALL);
+	finish(exit_hypercall(vcpu), EXIT_HYPERCALL);
 }
 
-static NORETURN void handle_msr_read(struct vcpu *vcpu)
+NORETURN void vmx_handle_msr_read(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility, uint64_t rflags)
 {
-	uint64_t rip = note_exit(EXIT_MSR_READ, VMEXIT_RDMSR);
-
-	finish(exit_msr_read(vcpu), EXIT_MSR_READ, rip);
+	begin(rip, interruptibility, rflags, EXIT_MSR_READ, VMEXIT_RDMSR);
+	finish(exit_msr_read(vcpu), EXIT_MSR_READ);
 }
 
-static NORETURN void handle_msr_write(struct vcpu *vcpu)
+NORETURN void vmx_handle_msr_write(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility,
+				   uint64_t rflags)
 {
-	uint64_t rip = note_exit(EXIT_MSR_WRITE, VMEXIT_WRMSR);
-
+	begin(rip, interruptibility, rflags, EXIT_MSR_WRITE, VMEXIT_WRMSR);
 	if (unlikely((uint32_t)vcpu->regs.rcx == MSR_EFER))
-		finish(vmx_write_efer(vcpu, vcpu->regs.rdx << 32 | (uint32_t)vcpu->regs.rax), EXIT_MSR_WRITE,
-		       rip);
-	finish(exit_msr_write(vcpu), EXIT_MSR_WRITE, rip);
+		finish(vmx_write_efer(vcpu, vcpu->regs.rdx << 32 | (uint32_t)vcpu->regs.rax), EXIT_MSR_WRITE);
+	finish(exit_msr_write(vcpu), EXIT_MSR_WRITE);
 }
 
-static NORETURN void handle_hlt(struct vcpu *vcpu)
+/*
+ * Most often an interrupt is due that only waited for IF, the window being open for it: then nothing has to
+ * wait. The HLT ends the shadow of the STI before.
+ */
+static NORETURN void handle_hlt(struct vcpu *vcpu, uint64_t rip)
 {
-	uint64_t rip = note_exit(EXIT_HLT, VMEXIT_HLT);
+	uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
+	enum exit_action action;
 
-	finish(exit_hlt(vcpu), EXIT_HLT, rip);
+	note_exit(rip, EXIT_HLT, VMEXIT_HLT);
+	if (vcpu->window_open && (rflags & (RFLAGS_IF | RFLAGS_TF)) == RFLAGS_IF) {
+		skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+		vcpu_offer_interrupt(this_vcpu);
+		resume(EXIT_HLT);
+	}
+	action = vcpu_wait(vcpu, rflags & RFLAGS_IF);
+	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
+		skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+	if (action == EXIT_NEXT)
+		resume(EXIT_HLT);
+	act(action, EXIT_HLT);
 }
 
-static NORETURN void handle_interrupt(struct vcpu *vcpu)
+static NORETURN void handle_interrupt(struct vcpu *vcpu, uint64_t rip)
 {
-	(void)note_exit(EXIT_INTERRUPT, VMEXIT_EXTERNAL_INTERRUPT);
+	note_exit(rip, EXIT_INTERRUPT, VMEXIT_EXTERNAL_INTERRUPT);
 	vmx_rearm_preemption(vcpu); /* interrupts get through: it need not see to that for a while */
 	exit_host_interrupt(vcpu);
 	vmx_settle_single_step();
@@ -192,16 +213,31 @@ static COLD enum exit_action string_port(struct vcpu *vcpu, uint64_t qualificati
 	return exit_port_string(vcpu, &io);
 }
 
-static NORETURN void handle_port(struct vcpu *vcpu)
+/* Here RIP stays while the instruction is served: it may take several exits, and a report tells where it is.
+ */
+static NORETURN COLD void handle_string(struct vcpu *vcpu, uint64_t rip, uint64_t qualification)
 {
-	uint64_t rip = note_exit(EXIT_IO, VMEXIT_IO);
+	uint64_t next = vmread(VMCS_GUEST_RIP);
+	enum exit_action action;
+
+	vmwrite(VMCS_GUEST_RIP, rip);
+	action = string_port(vcpu, qualification);
+	if (action != EXIT_NEXT)
+		act(action, EXIT_IO);
+	vmwrite(VMCS_GUEST_RIP, next);
+	resume(EXIT_IO);
+}
+
+NORETURN void vmx_handle_port(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility, uint64_t rflags)
+{
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 
+	begin(rip, interruptibility, rflags, EXIT_IO, VMEXIT_IO);
+	if (!(qualification & (IO_IN | IO_STRING)))
+		finish(exit_port_out(vcpu, IO_PORT(qualification), IO_SIZE(qualification)), EXIT_IO);
 	if (unlikely(qualification & IO_STRING))
-		finish(string_port(vcpu, qualification), EXIT_IO, rip);
-	if (qualification & IO_IN)
-		finish(exit_port_in(vcpu, IO_PORT(qualification), IO_SIZE(qualification)), EXIT_IO, rip);
-	finish(exit_port_out(vcpu, IO_PORT(qualification), IO_SIZE(qualification)), EXIT_IO, rip);
+		handle_string(vcpu, rip, qualification);
+	finish(exit_port_in(vcpu, IO_PORT(qualification), IO_SIZE(qualification)), EXIT_IO);
 }
 
 /*
@@ -218,7 +254,7 @@ static NORETURN void handle_port(struct vcpu *vcpu)
 _Static_assert(MEMORY_WRITE == 1u << 1, "table 28-7: a data write");
 
 /* By the page walk, by the delivery of an event, or by an IRET: not by an operand a device could serve. */
-static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu, uint64_t rip)
+static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	gpa_t address = gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
@@ -226,7 +262,7 @@ static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu, uint64_t rip)
 	const char *what = qualification & VIOLATION_FINAL ? "return from an NMI needs" : "page tables in";
 
 	if (partition_contains(vcpu->partition, address, 1))
-		act(EXIT_AGAIN, EXIT_MEMORY, rip);
+		act(EXIT_AGAIN, EXIT_MEMORY);
 	if (delivering)
 		act(exit_fault(vcpu, "delivery of vector %u needs memory it does not have, at GPA 0x%llx",
 			       (unsigned)vmread(VMCS_VECTORING_EVENT) & EVENT_VECTOR,
@@ -234,15 +270,15 @@ static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu, uint64_t rip)
 		    EXIT_MEMORY, rip);
 	act(exit_fault(vcpu, "%s memory it does not have, at GPA 0x%llx", what,
 		       (unsigned long long)address.value),
-	    EXIT_MEMORY, rip);
+	    EXIT_MEMORY);
 }
 
-static NORETURN COLD void handle_other_access(struct vcpu *vcpu, uint64_t rip, uint64_t qualification)
+static NORETURN COLD void handle_other_access(struct vcpu *vcpu, uint64_t qualification)
 {
 	bool fetch = (qualification & VIOLATION_KIND) == (VIOLATION_OPERAND | VIOLATION_FETCH);
 
 	if (!fetch || (vmread(VMCS_VECTORING_EVENT) & EVENT_VALID))
-		handle_hidden_access(vcpu, rip);
+		handle_hidden_access(vcpu);
 	exit_out_of_bounds(vcpu, gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), "executes at");
 	leave(EXIT_MEMORY);
 }
@@ -256,15 +292,15 @@ static ALWAYS_INLINE uint64_t page_tables(void)
 									: NOT_64_BIT_CODE;
 }
 
-static NORETURN void handle_memory(struct vcpu *vcpu)
+static NORETURN void handle_memory(struct vcpu *vcpu, uint64_t rip)
 {
-	uint64_t rip = note_exit(EXIT_MEMORY, VMEXIT_EPT_VIOLATION);
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	unsigned length;
 
+	note_exit(rip, EXIT_MEMORY, VMEXIT_EPT_VIOLATION);
 	if (unlikely((qualification & VIOLATION_KIND) != VIOLATION_OPERAND ||
 		     (vmread(VMCS_VECTORING_EVENT) & EVENT_VALID)))
-		handle_other_access(vcpu, rip, qualification);
+		handle_other_access(vcpu, qualification);
 	length = exit_memory(vcpu, gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), rip, page_tables(),
 			     qualification);
 	if (unlikely(!length))
@@ -274,30 +310,41 @@ static NORETURN void handle_memory(struct vcpu *vcpu)
 }
 
 /* Rare reasons, and those this list does not know. */
-void vmx_handle_rare(struct vcpu *vcpu)
+void vmx_handle_rare(struct vcpu *vcpu, uint64_t rip)
 {
 	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
 	enum exit_class class = vmx_slow_class(reason);
-	uint64_t rip = note_exit(class, reason);
+	enum exit_action action;
 
-	finish(vmx_slow_exit(vcpu, reason), class, rip);
+	note_exit(rip, class, reason);
+	action = vmx_slow_exit(vcpu, reason);
+	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
+		skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+	if (action == EXIT_NEXT)
+		resume(class);
+	act(action, class);
 }
 
-/* Where entry.asm goes: every reason to vmx_handle_rare() unless a later line says otherwise. */
+/* Where entry.asm goes, by the low bits of the reason; no failed entry shares them with a reason that has a
+ * line of its own. Every reason to vmx_handle_rare() unless a later line says otherwise. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
-vmx_exit_handler *const vmx_exit_handlers[VMEXIT_REASONS] = {
-	[0 ... VMEXIT_REASONS - 1] = vmx_handle_rare,
-	[VMEXIT_CPUID] = handle_cpuid,
-	[VMEXIT_VMCALL] = handle_hypercall,
-	[VMEXIT_RDMSR] = handle_msr_read,
-	[VMEXIT_WRMSR] = handle_msr_write,
-	[VMEXIT_IO] = handle_port,
+vmx_exit_handler *const vmx_exit_handlers[VMEXIT_HANDLERS] = {
+	[0 ... VMEXIT_HANDLERS - 1] = vmx_handle_rare,
+	[VMEXIT_CPUID] = vmx_exit_cpuid,
+	[VMEXIT_VMCALL] = vmx_exit_hypercall,
+	[VMEXIT_RDMSR] = vmx_exit_msr_read,
+	[VMEXIT_WRMSR] = vmx_exit_msr_write,
+	[VMEXIT_IO] = vmx_exit_port,
+	[VMEXIT_HLT] = handle_hlt,
 	[VMEXIT_EPT_VIOLATION] = handle_memory,
 	[VMEXIT_EXTERNAL_INTERRUPT] = handle_interrupt,
-	[VMEXIT_HLT] = handle_hlt,
 };
 #pragma GCC diagnostic pop
 
-/* entry.asm counts on the number, which NASM cannot read from here. */
-_Static_assert(VMEXIT_REASONS == 65, "VMEXIT_REASONS of entry.asm");
+/* entry.asm counts on these numbers, which NASM cannot read from here. */
+_Static_assert(VMEXIT_HANDLERS == 128 && VMEXIT_REASONS <= VMEXIT_HANDLERS, "VMEXIT_HANDLERS of entry.asm");
+_Static_assert(VMCS_EXIT_REASON == 0x4402 && VMCS_EXIT_INSTRUCTION_LENGTH == 0x440C &&
+		       VMCS_GUEST_INTERRUPTIBILITY == 0x4824 && VMCS_GUEST_RIP == 0x681E &&
+		       VMCS_GUEST_RFLAGS == 0x6820,
+	       "fields of entry.asm");
