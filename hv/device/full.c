@@ -489,7 +489,7 @@ static int pic_vector(struct vcpu *vcpu)
 	return vector;
 }
 
-static int acknowledge_pic(struct vcpu *vcpu)
+static NOINLINE int acknowledge_pic(struct vcpu *vcpu)
 {
 	int vector;
 
@@ -544,15 +544,19 @@ int full_take_interrupt(struct vcpu *vcpu)
  * What happens to the devices from outside
  */
 
-void full_timer(struct vcpu *vcpu, enum timer_kind kind)
+static NOINLINE void pc_timer(struct vcpu *vcpu)
 {
-	if (kind == TIMER_LAPIC) {
-		lapic_timer_fire(vcpu);
-		return;
-	}
 	spin_lock(&vcpu->partition->device_lock);
 	run_timers(vcpu);
 	spin_unlock(&vcpu->partition->device_lock);
+}
+
+void full_timer(struct vcpu *vcpu, enum timer_kind kind)
+{
+	if (kind == TIMER_LAPIC)
+		lapic_timer_fire(vcpu);
+	else
+		pc_timer(vcpu);
 }
 
 void full_console_input(struct vcpu *vcpu)

@@ -68,7 +68,7 @@ static void update_priority(struct vcpu *vcpu)
 
 	lapic_store(&lapic->priority, priority);
 	lapic->pending = -1;
-	if (vector >> 4 <= priority >> 4)
+	if (held_back(vector, priority))
 		return;
 	lapic->pending = (int32_t)vector;
 	lapic_request(vcpu);
@@ -85,7 +85,7 @@ void lapic_accept(struct vcpu *vcpu, unsigned vector)
 		return;
 	}
 	vector_set_add(&lapic->request, vector);
-	if (vector >> 4 <= lapic_load(&lapic->priority) >> 4)
+	if (held_back(vector, lapic_load(&lapic->priority)))
 		return;
 	lapic->pending = MAX(lapic->pending, (int32_t)vector);
 	lapic_request(vcpu);

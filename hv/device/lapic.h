@@ -86,16 +86,18 @@ static inline unsigned highest_bit(uint32_t word) /* word is not 0 */
 	return 31u ^ (unsigned)__builtin_clz(word); /* that is BSR, where a difference would be more */
 }
 
+/* BTS and BTR find the word by themselves. */
 static inline void vector_set_add(struct vector_set *set, unsigned vector)
 {
-	set->used |= 1u << vector / 32;
-	set->word[vector / 32] |= 1u << vector % 32;
+	__asm__("btsl %1, %0" : "+m"(set->word) : "r"(vector) : "cc");
+	__asm__("btsl %1, %0" : "+m"(set->used) : "r"(vector / 32) : "cc");
 }
 
 static inline void vector_set_remove(struct vector_set *set, unsigned vector)
 {
-	if (!(set->word[vector / 32] &= ~(1u << vector % 32)))
-		set->used &= ~(1u << vector / 32);
+	__asm__("btrl %1, %0" : "+m"(set->word) : "r"(vector) : "cc");
+	if (!set->word[vector / 32])
+		__asm__("btrl %1, %0" : "+m"(set->used) : "r"(vector / 32) : "cc");
 }
 
 /* Of a set that is not empty; returns it. */
@@ -106,6 +108,12 @@ static inline unsigned vector_set_remove_highest(struct vector_set *set)
 	if (!(set->word[word] &= ~(1u << bit)))
 		set->used &= ~(1u << word);
 	return word * 32 + bit;
+}
+
+/* Vectors of a priority's own class, the upper four bits, and of those below do not get past it. */
+static inline bool held_back(unsigned vector, uint32_t priority)
+{
+	return vector <= (priority | 0xF);
 }
 
 /* The highest vector of the set, or 0 for an empty one: a vector that cannot be requested. */

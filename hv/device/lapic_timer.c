@@ -61,13 +61,21 @@ void lapic_timer_fire(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
 	const uint64_t now = device_now();
+	const uint32_t lvt = lapic->lvt[LVT_TIMER];
 
-	if (now >= lapic->timer_due && !(lapic->lvt[LVT_TIMER] & LVT_MASKED)) {
-		lapic->timer_fired = !is_periodic(lapic);
-		lapic->tsc_deadline = 0;
-		lapic_accept(vcpu, lapic->lvt[LVT_TIMER] & DELIVERY_VECTOR);
+	if (now < lapic->timer_due || (lvt & LVT_MASKED)) {
+		arm(vcpu, now);
+		return;
 	}
-	arm(vcpu, now);
+	if (is_periodic(lapic)) {
+		arm(vcpu, now);
+	} else { /* it has run out */
+		lapic->timer_fired = true;
+		lapic->tsc_deadline = 0;
+		lapic->timer_due = TIMER_NEVER;
+		vcpu_set_timer(vcpu, TIMER_LAPIC, TIMER_NEVER);
+	}
+	lapic_accept(vcpu, lvt & DELIVERY_VECTOR);
 }
 
 static void start(struct vcpu *vcpu, uint64_t now)
