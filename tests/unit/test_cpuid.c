@@ -36,6 +36,7 @@ static struct partition_config config;
 static struct vcpu_shared shared;
 static struct partition partition;
 static struct vcpu vcpu;
+struct virt_features virt_features;
 
 static uint64_t get_register(struct vcpu *unused, enum virt_register which)
 {
@@ -240,7 +241,7 @@ static void test_hypervisor_leaves(void **state)
 static void test_bare(void **state)
 {
 	(void)state;
-	config.hypervisor_leaf = false;
+	vcpu.hypervisor_hidden = true;
 	assert_false(ask(1, 0).ecx & HYPERVISOR);
 	assert_int_equal(ask(BH_CPUID_BASE, 0).ebx, 0);
 }
