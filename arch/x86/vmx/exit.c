@@ -267,7 +267,7 @@ static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu)
 		act(exit_fault(vcpu, "delivery of vector %u needs memory it does not have, at GPA 0x%llx",
 			       (unsigned)vmread(VMCS_VECTORING_EVENT) & EVENT_VECTOR,
 			       (unsigned long long)address.value),
-		    EXIT_MEMORY, rip);
+		    EXIT_MEMORY);
 	act(exit_fault(vcpu, "%s memory it does not have, at GPA 0x%llx", what,
 		       (unsigned long long)address.value),
 	    EXIT_MEMORY);
