@@ -292,16 +292,15 @@ static enum mmio_shape shape_of(const struct instruction *instruction)
 {
 	const bool store = instruction->operation == MMIO_STORE;
 
+	if (!store && instruction->operation != MMIO_LOAD)
+		return SHAPE_OTHER;
 	if (store && instruction->immediate)
 		return SHAPE_STORE_VALUE;
 	if (instruction->high_byte || instruction->register_index == RSP)
 		return SHAPE_OTHER;
 	if (store)
 		return SHAPE_STORE_REGISTER;
-	return instruction->operation == MMIO_LOAD && instruction->size == 4 &&
-			       instruction->register_size == 4
-		       ? SHAPE_LOAD_32
-		       : SHAPE_OTHER;
+	return instruction->size == 4 && instruction->register_size == 4 ? SHAPE_LOAD_32 : SHAPE_OTHER;
 }
 
 enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size code, struct instruction *out)

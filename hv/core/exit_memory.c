@@ -379,8 +379,7 @@ static NEVER_INLINE int meet(struct vcpu *vcpu, gpa_t address, uint64_t access)
 	return execute_slowly(vcpu, &instruction, address);
 }
 
-static NEVER_INLINE int execute_known(struct vcpu *vcpu, gpa_t address,
-					   const struct instruction *instruction)
+static NEVER_INLINE int execute_known(struct vcpu *vcpu, gpa_t address, const struct instruction *instruction)
 {
 	if (unlikely(instruction->shape != SHAPE_LOAD_32))
 		return execute_slowly(vcpu, instruction, address);

@@ -316,7 +316,7 @@ static NORETURN HOT void exit_on_memory(struct vmcb *vmcb)
 {
 	const struct vmcb_save *save = &vmcb->save;
 	uint64_t information = vmcb->control.exit_info_1;
-	unsigned length;
+	int length;
 
 	(void)note(vmcb, EXIT_MEMORY, VMEXIT_NPF);
 	if (unlikely((information & (NPF_TABLE_WALK | NPF_RESERVED | NPF_FETCH)) ||
@@ -326,11 +326,11 @@ static NORETURN HOT void exit_on_memory(struct vmcb *vmcb)
 			     code_size_of(save->efer, save->cs.access) == CODE_64 ? save->cr3
 										  : NOT_64_BIT_CODE,
 			     information);
-	if (unlikely(!length))
-		leave(EXIT_MEMORY);
+	if (unlikely(length < 0))
+		act(vmcb, EXIT_MEMORY, (enum exit_action) - length, save->rip);
 	if (unlikely(save->rflags & RFLAGS_TF))
-		act(vmcb, EXIT_MEMORY, EXIT_NEXT, save->rip + length);
-	move_on(vmcb, save->rip + length);
+		act(vmcb, EXIT_MEMORY, EXIT_NEXT, save->rip + (unsigned)length);
+	move_on(vmcb, save->rip + (unsigned)length);
 	svm_resume(enter(vmcb, EXIT_MEMORY));
 }
 

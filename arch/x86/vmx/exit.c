@@ -295,7 +295,7 @@ static ALWAYS_INLINE uint64_t page_tables(void)
 static NORETURN void handle_memory(struct vcpu *vcpu, uint64_t rip)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
-	unsigned length;
+	int length;
 
 	note_exit(rip, EXIT_MEMORY, VMEXIT_EPT_VIOLATION);
 	if (unlikely((qualification & VIOLATION_KIND) != VIOLATION_OPERAND ||
@@ -303,9 +303,9 @@ static NORETURN void handle_memory(struct vcpu *vcpu, uint64_t rip)
 		handle_other_access(vcpu, qualification);
 	length = exit_memory(vcpu, gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), rip, page_tables(),
 			     qualification);
-	if (unlikely(!length))
-		leave(EXIT_MEMORY);
-	skip(rip, length); /* the CPU tells no length for a fault */
+	if (unlikely(length < 0))
+		act((enum exit_action) - length, EXIT_MEMORY);
+	skip(rip, (unsigned)length); /* the CPU tells no length for a fault */
 	resume(EXIT_MEMORY);
 }
 
