@@ -184,7 +184,9 @@ static const char *compare_string(const struct second_opinion *theirs, const str
 		return "address size";
 	if (ours->repeat != repeat)
 		return "repetition";
-	if (ours->operation != MMIO_STORE_STRING &&
+	if (ours->operation == MMIO_STORE_STRING)
+		return NULL;
+	if (!theirs->source ||
 	    theirs->source->mem.segment != (ZydisRegister)(ZYDIS_REGISTER_ES + ours->segment))
 		return "segment";
 	return NULL;
