@@ -330,17 +330,16 @@ void vcpu_request(struct vcpu_shared *target, uint32_t requests)
  * instruction of it would run again. */
 #define GUEST_TICKS_MIN 5000u
 
-static void rearm_host_timer(struct vcpu *vcpu, uint64_t now)
+static void rearm_host_timer(struct vcpu *vcpu, bool armed)
 {
 	uint64_t next = vcpu->timer[0];
 
 #pragma GCC unroll 4
 	for (unsigned kind = 1; kind < TIMERS; kind++)
 		next = MIN(next, vcpu->timer[kind]);
-	if (next == TIMER_NEVER && vcpu->host_timer == TIMER_NEVER)
-		return;
-	vcpu->host_timer = MAX(next, now + GUEST_TICKS_MIN);
-	host_timer_arm(vcpu->host_timer);
+	vcpu->host_timer = MAX(next, rdtsc() + GUEST_TICKS_MIN);
+	if (next != TIMER_NEVER || armed)
+		host_timer_arm(vcpu->host_timer);
 }
 
 /* A later deadline than the armed one needs no write: the timer fires early once, and is armed anew then. */
@@ -373,13 +372,15 @@ static void fire_timer(struct vcpu *vcpu, enum timer_kind kind)
 
 static void run_timers(struct vcpu *vcpu)
 {
+	bool armed = vcpu->host_timer != TIMER_NEVER;
 	uint64_t now = rdtsc();
 
+	vcpu->host_timer = 0; /* what is set meanwhile is armed once, at the end */
 #pragma GCC unroll 4
 	for (unsigned kind = 0; kind < TIMERS; kind++)
 		if (vcpu->timer[kind] <= now)
 			fire_timer(vcpu, kind);
-	rearm_host_timer(vcpu, rdtsc());
+	rearm_host_timer(vcpu, armed);
 }
 
 static void fetch_console_input(struct vcpu *vcpu)

@@ -53,7 +53,7 @@ static struct {
 	uint64_t armed[CPUS];
 	unsigned kicks[CPUS];	     /* IPIs sent to a CPU */
 	uint64_t device_timer_again; /* when the device wants it next */
-	unsigned ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
+	unsigned arms, ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
 		tables;
 	unsigned nmis, windows_asked, reports;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
@@ -186,6 +186,7 @@ void machine_events_report(void)
 void host_timer_arm(uint64_t deadline)
 {
 	seen.armed[this_cpu->index] = deadline;
+	seen.arms++;
 }
 
 void console_tick(void)
@@ -904,10 +905,13 @@ static void test_timer_storm(void **state)
 	boot();
 	use_cpu(2);
 	saved_vcpu[2].timer[TIMER_LAPIC] = cpu.tsc - 1;
+	saved_vcpu[2].host_timer = TIMER_NEVER; /* its interrupt has come */
+	seen.arms = 0;
 	seen.device_timer_again = cpu.tsc + 1;
 	atomic_fetch_or(&vcpus[2].requests, REQUEST_TIMER);
 	resume(2);
 	assert_int_equal(seen.device_timers, 1);
+	assert_int_equal(seen.arms, 1);
 	assert_true(seen.armed[2] >= cpu.tsc + 5000);
 	assert_int_equal(saved_vcpu[2].host_timer, seen.armed[2]);
 }
