@@ -193,6 +193,8 @@ static void hand_over(struct partition *partition, uint32_t target, uint32_t com
 	switch (command & DELIVERY_MODE) {
 	case DELIVERY_FIXED:
 	case DELIVERY_LOWEST:
+		if (vector < FIRST_VALID_VECTOR)
+			break; /* an exception's: no local APIC takes it as an interrupt (11.5.2) */
 		note_trigger(partition->devices->lapic[target], vector, level);
 		post(partition, target, vector);
 		break;

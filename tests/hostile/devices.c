@@ -16,6 +16,7 @@
 #define PORT_FAST_RESET 0x92u
 #define PORT_POWER	0x604u
 #define STORM		20000u
+#define STORM_US	5000u
 #define ELCR_MASTER	0x4D0u
 #define ELCR_SLAVE	0x4D1u
 #define STARTS		100u
@@ -266,7 +267,7 @@ static void nmi_storm(void)
 static void timer_storm(void)
 {
 	apic_timer_periodic(1);
-	delay_us(50000);
+	delay_us(STORM_US);
 	apic_timer_arm(0);
 }
 
@@ -284,8 +285,9 @@ static void pit_storm(void)
 	port_write8(0x43, 0x34);
 	port_write8(0x40, 2);
 	port_write8(0x40, 0);
-	delay_us(50000);
+	delay_us(STORM_US);
 	pic_mask(IRQ_PIT);
+	devices_anew();
 }
 
 /*

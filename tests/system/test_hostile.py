@@ -590,7 +590,8 @@ def test_trap_changing_under_it(machine, mode):
 
 
 @pytest.mark.parametrize("mode, name, line", [("full", "flood", FLOOD_LINE), ("para", "flood", FLOOD_LINE),
-                                              ("para", "flood-by-call", "flood {} by call")])
+                                              ("para", "flood-by-call", "flood {} by call")],
+                         ids=["full", "para", "para-by-call"])
 def test_whoever_waits_loses_no_line(machine, mode, name, line):
     since = machine.attack(mode, name, "goes on")
     told = [text for text in machine.system.lines(since, mode) if not text.startswith("attack ")]

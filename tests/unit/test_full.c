@@ -307,6 +307,21 @@ static void serial_through_the_ioapic(void **state)
 }
 
 /* The timer's line is on pin 2; an interrupt's edge on pin 0 would be the PIC's. */
+/* Vectors of exceptions are none of an interrupt's. */
+static void no_exception_through_the_ioapic(void **state)
+{
+	(void)state;
+	use_ioapic();
+	for (uint32_t mode = 0; mode < 2; mode++)
+		for (uint32_t vector = 0; vector < 16; vector++) {
+			route(PC_IRQ_COM1, vector | mode << 8, 0);
+			full_set_line(&pc.partition, PC_IRQ_COM1, true);
+			full_set_line(&pc.partition, PC_IRQ_COM1, false);
+			assert_int_equal(atomic_load(&pc.shared[0].interrupts[0]), 0);
+			assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+		}
+}
+
 static void timer_through_the_ioapic(void **state)
 {
 	const uint64_t start = pc.now;
@@ -473,6 +488,7 @@ int main(void)
 					   TEST(clock_reads),
 					   TEST(resets_and_power_off),
 					   TEST(serial_through_the_ioapic),
+					   TEST(no_exception_through_the_ioapic),
 					   TEST(timer_through_the_ioapic),
 					   TEST(sci),
 					   TEST(pic_through_the_ioapic),
