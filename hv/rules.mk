@@ -6,6 +6,7 @@ HV_OBJ  := $(HV_C:%.c=$(BUILD)/%.o) $(HV_ASM:%.asm=$(BUILD)/%.asm.o) $(BUILD)/fo
 HV_CFLAGS := -std=gnu17 -Os -g -ffreestanding -fno-builtin-printf -mgeneral-regs-only -mcmodel=kernel -mno-red-zone \
              -fno-stack-protector -fno-pic -fno-pie -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
              -fno-strict-aliasing -mpreferred-stack-boundary=3 -ffile-prefix-map=$(CURDIR)=. -fcf-protection=none $(WARN) -fstack-usage \
+             -fcallgraph-info=su \
              -Iinclude -I. -MMD -MP
 
 $(BUILD)/%.o: %.c

@@ -173,3 +173,12 @@ test: ## build and test everything, on both emulators (STEP="unit fuzz" for part
 attack: all guests hostile ## attack the partitions from inside (PLATFORM=qemu|bochs)
 	HOSTILE=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_hostile.py \
 		$(if $(filter qemu bochs,$(PLATFORM)),--platform=$(PLATFORM))
+
+# Proofs of the absence of run-time errors: docs/proofs.md. Not a part of `make test`.
+PROVE_decode     := arch/x86/decode.c
+PROVE_guest_walk := arch/x86/guest_walk.c
+
+.PHONY: prove
+prove: ## prove the decoder and the guest page walk free of run-time errors (Frama-C; one: TARGET=decode)
+	@tools/deps.sh prove
+	@set -e; $(foreach name,$(if $(findstring command,$(origin TARGET)),$(TARGET),$(patsubst tests/proof/prove_%.c,%,$(wildcard tests/proof/prove_*.c))),$(PYTHON) tools/prove.py $(name) $(PROVE_$(name));)

@@ -9,6 +9,7 @@ bochs="bochs bochs-term vgabios ovmf"
 test="$run $bochs libcmocka-dev libzydis-dev clang clang-tidy clang-format cppcheck gcovr libclang-rt-14-dev
       acpica-tools lz4 python3-pytest python3-pexpect pyflakes3 shellcheck git"
 debug="gdb"
+prove="frama-c-base"
 
 wanted=""
 for purpose in "$@"; do
@@ -18,7 +19,8 @@ for purpose in "$@"; do
 	bochs) wanted="$wanted $bochs" ;;
 	test) wanted="$wanted $test" ;;
 	debug) wanted="$wanted $debug" ;;
-	*) echo "deps: unknown purpose '$purpose', expected build, run, bochs, test or debug" >&2; exit 2 ;;
+	prove) wanted="$wanted $prove" ;;
+	*) echo "deps: unknown purpose '$purpose', expected build, run, bochs, test, debug or prove" >&2; exit 2 ;;
 	esac
 done
 

@@ -10,12 +10,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import calls
+import loops
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 FOLDERS = ["arch", "boot", "drivers", "guests", "hv", "include", "tests", "tools"]
 STACK_LIMIT = 2048  # bytes of one function: the hypervisor's stacks are 16 KiB, fault reports nest about ten deep
 STACK_EXCEPTIONS = {"recognise_loader": 32 * 1024}  # runs on the loader's stack of 64 KiB, and only to say what is wrong
 # What clang does not know, or must not decide.
-GCC_ONLY = {"-MMD", "-MP", "-fstack-usage", "-Werror", "-mpreferred-stack-boundary=3"}
+GCC_ONLY = {"-MMD", "-MP", "-fstack-usage", "-fcallgraph-info=su", "-Werror", "-mpreferred-stack-boundary=3"}
 
 
 def files(*suffixes, under=FOLDERS):
@@ -108,6 +111,17 @@ def check_stack():
     return "\n".join(complaints)
 
 
+def check_calls():
+    """Nothing recurses, and the deepest chain of calls fits on the stack."""
+    paths = calls.objects()
+    return "\n".join(calls.check(paths)) if paths else "no call graph; build it anew: make clean all"
+
+
+def check_loops():
+    """Every loop on the way of an exit has a bound."""
+    return "\n".join(loops.check())
+
+
 def check_shell():
     scripts = [path for path in files(".sh") + ["tools/mkimage", ".ci/run"] if os.path.exists(os.path.join(ROOT, path))]
     return run(["shellcheck", "--severity=warning"] + scripts)
@@ -118,7 +132,8 @@ def check_python():
 
 
 CHECKS = [check_tidy_hypervisor, check_tidy_arch, check_tidy_tests, check_tidy_guests, check_tidy_loader, check_headers,
-          check_format, check_cppcheck, check_floors, check_stack, check_shell, check_python]
+          check_format, check_cppcheck, check_floors, check_stack, check_calls, check_loops,
+          check_shell, check_python]
 
 
 def main():

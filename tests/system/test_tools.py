@@ -2,8 +2,12 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 
 from system import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 
 def tool(name):
@@ -21,3 +25,48 @@ def test_coverage_names_what_is_left_out():
     assert "hv/a.c: is measured" in "\n".join(complaints({"hv/a.c"}, measured, {"hv/a.c": "needs a CPU"}))
     assert "hv/b.c: stands in NOT_ON_HOST" in "\n".join(complaints({"hv/a.c"}, measured, {"hv/b.c": "gone"}))
     assert "89.0 % of the lines" in "\n".join(complaints({"hv/a.c"}, {"hv/a.c": (100, 89)}, {}))
+
+
+def call_graph(directory, source):
+    (directory / "planted.c").write_text(source)
+    subprocess.run(["gcc", "-O2", "-c", "-fcallgraph-info=su", "planted.c"], cwd=directory, check=True)
+    return [str(directory / "planted.ci")]
+
+
+def test_recursion_is_found(tmp_path):
+    check = tool("calls").check
+    straight = "int f(int);\n__attribute__((noipa)) int g(int n) { return n + 1; }\n__attribute__((noipa)) int f(int n) { return n ? 2 * g(n) : 1; }\n"
+    assert not check(call_graph(tmp_path, straight))
+    found = check(call_graph(tmp_path, straight.replace("return n + 1;", "return n > 9 ? 1 : f(n + 1) + 1;")))
+    assert len(found) == 1 and found[0].startswith("recursion: f, g")
+
+
+def test_deep_chain_of_calls_is_found(tmp_path):
+    check = tool("calls").check
+    source = """
+void use(char *);
+__attribute__((noipa)) void second(void) { char room[1000]; use(room); }
+void cpu_main(void) { char room[3000]; use(room); second(); use(room); }
+"""
+    assert not check(call_graph(tmp_path, source))
+    found = check(call_graph(tmp_path, source), limit=4096)
+    assert "cpu_main > second" in found[0] and "expected at most 4096" in found[0]
+
+
+def test_call_through_an_unknown_pointer_is_found(tmp_path):
+    path = os.path.join(ROOT, "tests", "system", "test_tools.py")
+    line = next(number for number, text in enumerate(open(path, encoding="utf-8"), 1) if "stranger->call(1)" in text)
+    graph = f'edge: {{ sourcename: "f" targetname: "__indirect_call" label: "{path}:{line}:1" }}\n'  # stranger->call(1);
+    (tmp_path / "planted.ci").write_text(graph)
+    assert "a call through a pointer that POINTERS" in tool("calls").check([str(tmp_path / "planted.ci")])[0]
+
+
+def test_loop_without_a_bound_is_found():
+    complaints = tool("loops").complaints
+    good = "for (unsigned i = 0; i < WORDS; i++) a(); for (i = 8; i > 0; i--) b(); /* while (true) */"
+    assert not list(complaints("hv/a.c", good, {}))
+    for loop in ("while (x->next)", "for (;;)", "for (i = 0; i < count; i++)", "for (i = 0; i < 8; )"):
+        assert [loop in text for text in complaints("hv/a.c", loop + " c();", {})] == [True]
+    assert list(complaints("hv/a.c", "do { c(); } while (y);", {}))
+    assert not list(complaints("hv/a.c", "while (x) c();", {("hv/a.c", "while (x)"): "it ends"}))
+    assert "is not there" in list(complaints("hv/a.c", "", {("hv/a.c", "while (x)"): "it ends"}))[0]
