@@ -15,10 +15,10 @@ SECONDS = 600
 OPTIONS = {
     "guest_walk": ["-eva-precision", "4", "-eva-slevel", "3000", "-eva-domains", "symbolic-locations,equality",
                    "-eva-split-return", "full"],
-    "decode": ["-eva-precision", "7", "-eva-slevel", "2000", "-eva-split-limit", "300",
-               "-eva-domains", "symbolic-locations,equality,octagon"],
+    "decode": ["-eva-precision", "3", "-eva-slevel", "1500", "-eva-domains", "symbolic-locations,equality",
+               "-eva-split-return", "auto", "-eva-split-return-function", "immediate_size:1:2:4"],
 }
-OPEN = {"decode": 4}
+OPEN = {"decode": 3}
 
 
 def prove(name, sources):

@@ -190,9 +190,13 @@ def main():
     parser.add_argument("step", nargs="*", help=f"of: {', '.join(STEPS)}, system; without: all")
     wanted = parser.parse_args().step or [*STEPS, "system"]
     shutil.rmtree(LOGS, ignore_errors=True)
+    if "system" in wanted:
+        shutil.rmtree(os.path.join(BUILD, "exits"), ignore_errors=True)
     os.makedirs(LOGS)
     begun = time.monotonic()
     results = run_all(wanted)
+    if "system" in wanted:
+        subprocess.run([os.path.join(ROOT, "tools", "exits.py")], check=False)
     for result in results:
         for name, reason in result.skipped:
             print(f"skipped: {result.name}: {name}: {reason}")

@@ -19,6 +19,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.join(ROOT, "build")
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import emulator  # noqa: E402
+import exits  # noqa: E402
 
 ERASE_LINE = re.compile(rb"\r\x1b\[K")
 ESCAPE = re.compile(rb"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
@@ -123,6 +124,7 @@ class System:
         self.close()
 
     def close(self):
+        exits.note(self.serial.transcript, self.platform)
         if self.bochs:
             self.bochs.close()
         elif self.process.poll() is None:

@@ -70,3 +70,15 @@ def test_loop_without_a_bound_is_found():
     assert list(complaints("hv/a.c", "do { c(); } while (y);", {}))
     assert not list(complaints("hv/a.c", "while (x) c();", {("hv/a.c", "while (x)"): "it ends"}))
     assert "is not there" in list(complaints("hv/a.c", "", {("hv/a.c", "while (x)"): "it ends"}))[0]
+
+
+def test_exits_are_read_from_what_the_hypervisor_tells(tmp_path, monkeypatch):
+    exits = tool("exits")
+    monkeypatch.setattr(exits, "SEEN", str(tmp_path / "seen"))
+    exits.note(b"bulkhead|   exit -0: triple fault (reason 0x2) at 7002, 1 time\r\n"
+               b"bulkhead|   hypercall                       41            90000       2195\r\n"
+               b"bulkhead|   all                             41            90000       2195\r\n", "bochs")
+    seen = set((tmp_path / "seen" / "bochs").read_text().splitlines())
+    assert seen == {"reason 0x2", "class triple fault", "class hypercall"}
+    reached, missed = exits.table(seen, [("reason 0x2", "triple fault"), ("reason 0x5", "I/O SMI"), ("reason 0xc", "HLT")])
+    assert reached == ["triple fault"] and missed == {exits.OUTSIDE: ["I/O SMI"], exits.NO_REPORT: ["HLT"]}
