@@ -49,16 +49,14 @@ BOUNDS = {
         "two or three bytes of an opcode of ours",
     ("arch/x86/guest_walk.h", "for (level = levels; level > 0; level--)"):
         "3 or 4 levels",
-    ("hv/core/cpuid.c", "while ((1u << shift) < count)"):
-        "count is CONFIG_MAX_CPUS at most",
+    ("hv/core/cpuid.c", "while ((1u << bits) < vcpu->partition->vcpu_count)"):
+        "vcpu_count is CONFIG_MAX_CPUS at most",
     ("hv/core/exit.c", "for (unsigned i = 0; i < VCPU_TRACE;)"):
         "each round goes on by one entry at least",
     ("hv/core/exit.c", "while (i + run < VCPU_TRACE)"):
         "run grows with each round",
     ("hv/core/exit_memory.c", "for (unsigned i = 0; i < words; i++)"):
         "words of one instruction",
-    ("hv/core/exit_port.c", "for (unsigned i = 0; i < size; i++)"):
-        "size of a port access: 4 at most",
     ("hv/core/exit_port.c", "for (unsigned i = 0; i < io->size; i++)"):
         "size of a port access: 4 at most",
     ("hv/core/lifecycle.c", "for (uint32_t i = 0; i < partition->extent_count; i++)"):
