@@ -57,8 +57,6 @@ BOUNDS = {
         "each round goes on by one entry at least",
     ("hv/core/exit.c", "while (i + run < VCPU_TRACE)"):
         "run grows with each round",
-    ("hv/core/exit_memory.c", "for (unsigned i = 0; i < words; i++)"):
-        "words of one instruction",
     ("hv/core/exit_port.c", "for (unsigned i = 0; i < io->size; i++)"):
         "size of a port access: 4 at most",
     ("hv/core/lifecycle.c", "for (uint32_t i = 0; i < partition->extent_count; i++)"):
