@@ -433,14 +433,18 @@ void vmx_settle_single_step(void);
  * moves RIP on; the handler is told what was before.
  */
 typedef void vmx_exit_handler(struct vcpu *vcpu, uint64_t rip);
-typedef void vmx_instruction_handler(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility,
-				     uint64_t rflags);
 #define VMEXIT_HANDLERS 128 /* a power of two above all reasons */
 extern vmx_exit_handler *const vmx_exit_handlers[];
 vmx_exit_handler vmx_exit_cpuid, vmx_exit_hypercall, vmx_exit_msr_read, vmx_exit_msr_write, vmx_exit_port;
-NORETURN vmx_instruction_handler vmx_handle_cpuid, vmx_handle_hypercall, vmx_handle_msr_read,
-	vmx_handle_msr_write, vmx_handle_port;
-NORETURN vmx_exit_handler vmx_handle_rare;
+NORETURN void vmx_handle_cpuid(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility, uint64_t rflags);
+NORETURN void vmx_handle_hypercall(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility,
+				   uint64_t rflags);
+NORETURN void vmx_handle_msr_read(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility,
+				  uint64_t rflags);
+NORETURN void vmx_handle_msr_write(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility,
+				   uint64_t rflags);
+NORETURN void vmx_handle_port(struct vcpu *vcpu, uint64_t rip, uint64_t interruptibility, uint64_t rflags);
+NORETURN void vmx_handle_rare(struct vcpu *vcpu, uint64_t rip);
 void vmx_enter(bool launched);	/* runs the guest until it has to be left */
 NORETURN void vmx_resume(void); /* from a handler: back into the guest */
 NORETURN void vmx_leave(void);	/* from a handler: vmx_enter() returns to its caller */
