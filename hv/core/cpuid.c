@@ -79,6 +79,7 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define BUS_MHZ			 100u
 #define XSAVE_ALLOWED_STATES	 0xE7u /* x87 SSE AVX, AVX-512 */
 #define XSAVE_ALLOWED_EXTENSIONS 0xFu  /* XSAVEOPT XSAVEC XGETBV1 XSAVES; no supervisor states */
+#define XSAVE_EXTENSION_XSAVEC	 0x2u
 #define XSAVE_EXTENSION_XSAVES	 0x8u
 
 /*
@@ -158,10 +159,61 @@ static void build_extended(void)
 	extended[8] = (struct cpuid_result){.eax = extended[8].eax & 0xFFFF};
 }
 
+#define XSAVE_LEGACY_SIZE 576u	 /* x87 and SSE, and the header (SDM 1 13.4) */
+#define XSAVE_FIRST_STATE 2u	 /* that stands behind them */
+#define XSAVE_ECX_ALIGNED BIT(1) /* this state begins at a multiple of 64 in the compacted format */
+
+/* Of the compacted format with these states enabled (SDM 1 13.4.3). */
+static uint32_t compacted_size(uint64_t states)
+{
+	uint32_t size = XSAVE_LEGACY_SIZE;
+
+	for (uint32_t i = XSAVE_FIRST_STATE; states >> i; i++) {
+		struct cpuid_result state = cpuid(LEAF_XSAVE, i);
+
+		if (!(states >> i & 1))
+			continue;
+		if (state.ecx & XSAVE_ECX_ALIGNED)
+			size = ALIGN_UP(size, 64u);
+		size += state.eax;
+	}
+	return size;
+}
+
+/*
+ * Whether the CPU's compacted format is what the manual says, by its own word for its size: Bochs 2.7 tells
+ * that of the standard format, and programs that share a CPU there lose vector registers to each other in the
+ * compacted one.
+ */
+static bool compaction_is_sound(void)
+{
+	const uint64_t states = cpuid(LEAF_XSAVE, 0).eax & XSAVE_ALLOWED_STATES;
+	uint32_t told;
+
+	if (!(cpuid(1, 0).ecx & CPUID1_ECX_OSXSAVE))
+		return false;
+	xsetbv(0, states);
+	told = cpuid(LEAF_XSAVE, 1).ebx;
+	xsetbv(0, XCR0_X87);
+	return told == compacted_size(states);
+}
+
+static uint32_t xsave_extensions; /* subleaf 1 EAX */
+
+static void build_xsave(void)
+{
+	xsave_extensions = cpuid(LEAF_XSAVE, 1).eax & XSAVE_ALLOWED_EXTENSIONS;
+	if (!virt_features.xsaves)
+		xsave_extensions &= ~XSAVE_EXTENSION_XSAVES;
+	if (!compaction_is_sound())
+		xsave_extensions &= ~(XSAVE_EXTENSION_XSAVEC | XSAVE_EXTENSION_XSAVES);
+}
+
 void cpuid_build(void)
 {
 	build_basic();
 	build_extended();
+	build_xsave();
 	hide_missing();
 }
 
@@ -237,27 +289,6 @@ static struct cpuid_result amd_cores(const struct vcpu *vcpu, uint32_t leaf)
 	}
 }
 
-#define XSAVE_LEGACY_SIZE 576u	 /* x87 and SSE, and the header (SDM 1 13.4) */
-#define XSAVE_FIRST_STATE 2u	 /* that stands behind them */
-#define XSAVE_ECX_ALIGNED BIT(1) /* this state begins at a multiple of 64 in the compacted format */
-
-/* Of the compacted format with what XCR0 has enabled (SDM 1 13.4.3). Bochs 2.7 tells the standard one's. */
-static uint32_t compacted_size(uint64_t states)
-{
-	uint32_t size = XSAVE_LEGACY_SIZE;
-
-	for (uint32_t i = XSAVE_FIRST_STATE; states >> i; i++) {
-		struct cpuid_result state = cpuid(LEAF_XSAVE, i);
-
-		if (!(states >> i & 1))
-			continue;
-		if (state.ecx & XSAVE_ECX_ALIGNED)
-			size = ALIGN_UP(size, 64u);
-		size += state.eax;
-	}
-	return size;
-}
-
 /* XCR0 in the CPU is the guest's, so the machine's own size of the standard format (EBX) is right. */
 static struct cpuid_result xsave(const struct vcpu *vcpu, uint32_t subleaf)
 {
@@ -266,8 +297,7 @@ static struct cpuid_result xsave(const struct vcpu *vcpu, uint32_t subleaf)
 	if (subleaf == 0)
 		return (struct cpuid_result){result.eax & XSAVE_ALLOWED_STATES, result.ebx, result.ecx, 0};
 	if (subleaf == 1)
-		return (struct cpuid_result){result.eax & XSAVE_ALLOWED_EXTENSIONS &
-						     ~(virt_features.xsaves ? 0 : XSAVE_EXTENSION_XSAVES),
+		return (struct cpuid_result){xsave_extensions,
 					     compacted_size(vcpu->xcr0 & XSAVE_ALLOWED_STATES), 0, 0};
 	if (subleaf < 32 && (XSAVE_ALLOWED_STATES >> subleaf & 1))
 		return result;

@@ -200,6 +200,7 @@ static void test_xsave(void **state)
 	fake_cpu_leaf(0xD, 2, (struct cpuid_result){0x100, 0x240, 0, 0});
 	fake_cpu_leaf(0xD, 9, (struct cpuid_result){8, 0xA80, 0, 0}); /* PKRU */
 	fake_cpu_leaf(0xD, 40, (struct cpuid_result){8, 8, 8, 8});
+	cpuid_build();
 	assert_int_equal(ask(0xD, 0).eax, 0xE7);
 	assert_int_equal(ask(0xD, 0).edx, 0);
 	assert_int_equal(ask(0xD, 1).eax, 7); /* no XSAVES */
@@ -214,6 +215,8 @@ static void test_xsave(void **state)
 	assert_int_equal(ask(0xD, 1).ebx, 576 + 0x100 + 0x80 + 0x200 + 0x410);
 	vcpu.xcr0 = 3;
 	assert_int_equal(ask(0xD, 1).ebx, 576);
+	cpuid_build(); /* now the machine tells another size than its states have */
+	assert_int_equal(ask(0xD, 1).eax, 5);
 	assert_int_equal(ask(0xD, 2).ebx, 0x240);
 	assert_int_equal(ask(0xD, 9).eax, 0);
 	assert_int_equal(ask(0xD, 40).eax, 0);
