@@ -1,0 +1,240 @@
+"""Linux that nobody changed, Debian's cloud kernel, in full partitions beside a para guest: one boot on each emulator.
+
+On QEMU one guest boots by the Linux boot protocol with two CPUs and the other one by PVH; on Bochs, which is slower, there is one.
+"""
+
+import re
+import time
+
+import pytest
+
+from system import BOOT_TIMEOUT, System
+import linux  # of tools/, to which system.py knows the way
+
+SHELL_TIMEOUT = 400  # Bochs runs some 10 million instructions a second, a boot takes 600 million
+STAMP = r"\[ *\d+\.\d{6}\] "
+
+LINUX = """
+[partition {name}]
+mode     = full
+cpus     = {cpus}
+memory   = {memory}
+kernel   = {kernel}
+initrd   = \\linux\\initrd
+cmdline  = console=ttyS0 {clock} panic=1 cryptomgr.notests bulkhead.name={name}
+"""
+# On QEMU reading the PM timer takes so long that Linux would try for ever to measure the TSC by it.
+CLOCK = {"qemu": "tsc=reliable pmtmr=0", "bochs": "tsc=reliable"}
+HEAD = """
+[hypervisor]
+console = serial
+"""
+PARA = """
+[partition gamma]
+mode     = para
+memory   = 32M
+image    = \\guests\\para.elf
+cmdline  = greet=ahoy period=100
+"""
+ALPHA = {"qemu": dict(name="alpha", cpus=2, memory="256M", kernel="\\linux\\vmlinuz"),
+         "bochs": dict(name="alpha", cpus=1, memory="128M", kernel="\\linux\\vmlinuz")}
+BETA = dict(name="beta", cpus=1, memory="256M", kernel="\\linux\\vmlinux")
+
+# What a clean log may hold all the same, by the kernel's level 4 (warning) or worse, or by a word that alarms.
+ALLOWED = [
+    # The kernel judges the emulated CPU, which has no microcode against what it finds.
+    r"RETBleed: .*", r"(Speculative Store Bypass|MDS|TAA|MMIO Stale Data|Spectre V2|GDS|ITS|Retbleed|SRBDS|L1TF).*",
+    # On QEMU a port takes an emulated CPU longer than the kernel's first method of measuring allows: it is told the frequency.
+    r"tsc: Fast TSC calibration failed",
+    # There is no DMI table, no TPM and no second kernel: a partition is a small PC.
+    r"DMI not present or invalid\.", r"ima: No TPM chip found, activating TPM-bypass!",
+    # There is no PCI configuration space in memory: the bus holds a host bridge only.
+    r"acpi PNP0A03:00: fail to add MMCONFIG information, .*",
+    # Words that alarm where nothing is wrong.
+    r"(Kernel c|C)ommand line: .*", r"Fallback order for Node 0: 0 ?", r"PCI: Using host bridge windows from ACPI; .*",
+    # An emulated CPU is a thread of a busy host.
+    r"hrtimer: interrupt took \d+ ns",
+]
+ALARMING = re.compile(r"\b(warn\w*|error\w*|fail\w*|unable|unknown|unstable|lost|bug|call trace|unchecked|cut here|invalid|"
+                      r"not responding|fallback|spurious|stuck|timed out|oops|panic)\b", re.IGNORECASE)
+
+
+def linux_partition(platform, values):
+    return LINUX.format(clock=CLOCK[platform], **values)
+
+
+@pytest.fixture(scope="module")
+def files():
+    return {"\\linux\\vmlinuz": linux.kernel(), "\\linux\\initrd": linux.initramfs()}
+
+
+@pytest.fixture(scope="module")
+def machine(platform, files):
+    config = HEAD + linux_partition(platform, ALPHA[platform]) + PARA
+    if platform == "qemu":
+        config = HEAD + linux_partition(platform, ALPHA[platform]) + linux_partition(platform, BETA) + PARA
+        files = dict(files, **{"\\linux\\vmlinux": linux.kernel_elf()})
+    with System(platform, config, cpus={"qemu": 4, "bochs": 2}[platform], memory=1024, files=files) as system:
+        system.guests = ["alpha", "beta"] if platform == "qemu" else ["alpha"]
+        system.number = {"alpha": 1, "beta": 2, "gamma": 3 if platform == "qemu" else 2}
+        system.said("gamma", "ready, type help", timeout=BOOT_TIMEOUT)
+        for guest in system.guests:
+            wait_shell(system, guest)
+        yield system
+
+
+def wait_shell(machine, guest, since=0):
+    machine.said(guest, r"Enter 'help' for a list of built-in commands\.", since, timeout=SHELL_TIMEOUT)
+
+
+def finished(lines):
+    """Without what a line looked like before it was whole: its beginning, or after a "<" its end."""
+    following = [*lines[1:], ""]
+    return [line for line, after in zip(lines, following)
+            if not line.startswith("<") and (line == after or not after.startswith(line))]
+
+
+def type_in(machine, text):
+    """As much at a time as the hypervisor's own 16550 holds, on an emulated CPU of 4 MHz: faster typing loses characters."""
+    for start in range(0, len(text), 8):
+        machine.send(text[start:start + 8])
+        time.sleep(0.05)
+
+
+def shell(machine, guest, command):
+    """What a command prints. It has to end well."""
+    machine.keyboard(machine.number[guest])
+    since = machine.mark()
+    type_in(machine, f"{command}; echo \"status=\"$?\r")
+    status = machine.said(guest, r"status=(\d+)", since)[1]
+    said = finished(machine.lines(since, guest))
+    assert status == "0", said
+    return [line for line in said if not line.startswith(("status=", f"{guest}#"))]
+
+
+def beats_on(machine):
+    """The para guest beats three times from here on, and has not been restarted."""
+    since = machine.mark()
+    for _ in range(3):
+        machine.said("gamma", r"heartbeat \d+ .*", machine.mark())
+    assert not [line for line in machine.lines(since, "gamma") if "ahoy" in line]
+
+
+def boot_log(machine, guest):
+    """The kernel's log without its times, as the console had it."""
+    stamped = [re.match(r"\[ *\d+\.\d+\] (.*)", line) for line in machine.lines(0, guest)]
+    return [match[1] for match in stamped if match]
+
+
+def test_guests_say_who_they_are(machine):
+    for guest in machine.guests:
+        cpus = ALPHA[machine.platform]["cpus"] if guest == "alpha" else 1
+        machine.said(guest, rf"{guest}: Linux 6\.\d+\.\d+\S*, {cpus} CPUs, \d+ kB")
+        assert shell(machine, guest, "uname -m; hostname") == ["x86_64", guest]
+
+
+def test_cpus_and_memory_are_those_of_the_config(machine):
+    cpus = ALPHA[machine.platform]["cpus"]
+    assert shell(machine, "alpha", "grep -c ^processor /proc/cpuinfo") == [str(cpus)]
+    memory = int(ALPHA[machine.platform]["memory"][:-1]) << 10
+    found = int(shell(machine, "alpha", "sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo")[0])
+    assert memory * 0.65 < found < memory
+
+
+def test_log_is_clean(machine):
+    allowed = [re.compile(pattern) for pattern in ALLOWED]
+    for guest in machine.guests:
+        found = shell(machine, guest, "dmesg -r | sed -n 's/^<[0-4]>\\[ *[0-9.]*\\] //p'")
+        found += [line for line in boot_log(machine, guest) if ALARMING.search(line)]
+        dirty = [line for line in found if not any(pattern.fullmatch(line) for pattern in allowed)]
+        assert not dirty, "\n".join(dirty)
+
+
+def test_clock_is_the_tsc(machine):
+    for guest in machine.guests:
+        folder = "/sys/devices/system/clocksource/clocksource0"
+        assert shell(machine, guest, f"cat {folder}/current_clocksource") == ["tsc"]
+        assert any("sched_clock: Marking stable" in line for line in boot_log(machine, guest))
+
+
+def test_interrupts_go_through_the_io_apic(machine):
+    table = "\n".join(shell(machine, "alpha", "cat /proc/interrupts"))
+    assert re.search(r"4: .*IO-APIC +4-edge +ttyS0", table)
+    assert re.search(r"9: .*IO-APIC +9-fasteoi +acpi", table)
+    assert re.search(r"LOC: +[1-9]", table)
+    assert re.search(r"ERR: +0\n", table + "\n")
+    assert re.search(r"MIS: +0\n", table + "\n")
+
+
+def test_many_processes_and_files(machine):
+    for guest in machine.guests:
+        command = "for i in 1 2 3 4 5 6 7 8; do (echo $i | md5sum >/tmp/$i) & done; wait; cat /tmp/[1-8] | sort -u | wc -l"
+        assert shell(machine, guest, command)[-1] == "8"
+
+
+def test_time_passes_as_in_the_neighbour(machine):
+    """Five seconds asleep in Linux are five seconds of the para guest's heartbeats."""
+    beats = re.compile(r"heartbeat (\d+) .*")
+    shell(machine, "alpha", "sleep 5")
+    since = machine.mark()
+    shell(machine, "alpha", "sleep 5")
+    numbers = [int(match[1]) for match in map(beats.fullmatch, machine.lines(since, "gamma")) if match]
+    assert 4 <= numbers[-1] - numbers[0] + 1 <= 70
+
+
+def test_panic_restarts_this_partition_alone(machine):
+    if machine.platform == "bochs":
+        pytest.skip("the only guest there is to power off next, and a second boot takes minutes; QEMU shows both")
+    machine.keyboard(machine.number["alpha"])
+    since = machine.mark()
+    machine.line("echo c >/proc/sysrq-trigger")
+    machine.said("alpha", r".*Kernel panic - not syncing: sysrq triggered crash.*", since)
+    machine.said("bulkhead", STAMP + "partition alpha resets: reset by the guest", since)
+    beats_on(machine)
+    for guest in machine.guests[1:]:
+        assert shell(machine, guest, "echo here")[-1] == "here"
+    machine.said("alpha", r"\[ *0\.\d+\] Linux version .*", since, timeout=SHELL_TIMEOUT)
+
+
+def test_poweroff_ends_this_partition_alone(machine):
+    """The last guest goes; the first one, where there are two, has just been through a panic."""
+    guest = machine.guests[-1]
+    machine.keyboard(machine.number[guest])
+    since = machine.mark()
+    machine.line("poweroff -f")
+    machine.said("bulkhead", STAMP + f"partition {guest} is off: switched off by the guest", since)
+    beats_on(machine)
+
+
+LARGE = dict(name="large", cpus=4, memory="4608M", kernel="\\linux\\vmlinuz")
+
+
+@pytest.fixture(scope="module")
+def large(files):
+    with System("qemu", HEAD + linux_partition("qemu", LARGE), cpus=4, memory=5632, files=files) as system:
+        system.guests, system.number = ["large"], {"large": 1}
+        wait_shell(system, "large")
+        yield system
+
+
+def test_four_cpus_work(large):
+    assert shell(large, "large", "nproc") == ["4"]
+    assert shell(large, "large", "for i in 0 1 2 3; do taskset $((1 << i)) sh -c 'echo $((6 * 7))'; done") == ["42"] * 4
+    counts = shell(large, "large", "grep LOC: /proc/interrupts")[0].split()[1:5]
+    assert all(int(count) > 0 for count in counts)
+
+
+def test_memory_above_4_gib_works(large):
+    found = int(shell(large, "large", "sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo")[0])
+    assert found > 4400 << 10
+    # Linux takes from the highest memory first: a file of 300 MiB lies above 4 GiB.
+    shell(large, "large", "mount -t tmpfs -o size=400M none /tmp; dd if=/dev/zero of=/tmp/x bs=1M count=300")
+    assert shell(large, "large", "md5sum </tmp/x") == ["0d97a9cd8bbd7ce75a2a76bb06258915  -"]
+
+
+def test_reboot_restarts(large):
+    large.keyboard(1)
+    since = large.mark()
+    large.line("reboot -f")
+    large.said("bulkhead", STAMP + "partition large resets: reset by the guest", since)
+    wait_shell(large, "large", since)
