@@ -476,21 +476,25 @@ static void sleep_until_requested(struct vcpu *vcpu)
 static void halt_until_requested(struct vcpu *vcpu, uint32_t halted)
 {
 	struct vcpu_shared *shared = vcpu->shared;
-	uint32_t before = (uint32_t)rdtsc();
+	uint32_t before = rdtsc_low();
 
 	atomic_store(&shared->halted, halted);
 	if (halted == HALTED_FOR_GOOD)
 		partition_check_alive(vcpu->partition);
 	sleep_until_requested(vcpu);
 	/* Sleep is not work: keep it out of the exit's cost. */
-	vcpu->exit_tsc += (uint32_t)rdtsc() - before;
+	vcpu->exit_tsc += rdtsc_low() - before;
 	atomic_store(&shared->halted, 0);
 }
 
-/* All but an NMI, which stays requested: vcpu_service() injects it on the way back into the guest. */
+/* All of them, but an NMI stays requested: vcpu_service() injects it on the way back into the guest. */
 static uint32_t take_requests(struct vcpu_shared *shared)
 {
-	return atomic_load(&shared->requests) ? atomic_fetch_and(&shared->requests, REQUEST_NMI) : 0;
+	const uint32_t requests = atomic_load(&shared->requests) ? atomic_exchange(&shared->requests, 0) : 0;
+
+	if (unlikely(requests & REQUEST_NMI))
+		atomic_fetch_or(&shared->requests, REQUEST_NMI);
+	return requests;
 }
 
 enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes)

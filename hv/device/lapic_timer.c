@@ -57,6 +57,7 @@ static void arm(struct vcpu *vcpu, uint64_t now)
 		       lapic->lvt[LVT_TIMER] & LVT_MASKED ? TIMER_NEVER : lapic->timer_due);
 }
 
+/* Its host timer has been disarmed. */
 void lapic_timer_fire(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
@@ -73,7 +74,6 @@ void lapic_timer_fire(struct vcpu *vcpu)
 		lapic->timer_fired = true;
 		lapic->tsc_deadline = 0;
 		lapic->timer_due = TIMER_NEVER;
-		vcpu_set_timer(vcpu, TIMER_LAPIC, TIMER_NEVER);
 	}
 	lapic_accept(vcpu, lvt & DELIVERY_VECTOR);
 }
@@ -151,6 +151,7 @@ void lapic_timer_set_deadline(struct vcpu *vcpu, uint64_t tsc)
 	lapic->tsc_deadline = tsc;
 	if (tsc && tsc <= device_now()) {
 		lapic->timer_due = tsc;
+		vcpu_set_timer(vcpu, TIMER_LAPIC, TIMER_NEVER);
 		lapic_timer_fire(vcpu);
 		return;
 	}

@@ -8,6 +8,7 @@
 #define rdmsr		       machine_rdmsr
 #define wrmsr		       machine_wrmsr
 #define rdtsc		       machine_rdtsc
+#define rdtsc_low	       machine_rdtsc_low
 #define inb		       machine_inb
 #define outb		       machine_outb
 #define xsetbv		       machine_xsetbv
@@ -22,6 +23,7 @@
 #undef rdmsr
 #undef wrmsr
 #undef rdtsc
+#undef rdtsc_low
 #undef inb
 #undef outb
 #undef xsetbv
@@ -36,6 +38,7 @@ struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
 uint64_t rdmsr(uint32_t msr);
 void wrmsr(uint32_t msr, uint64_t value);
 uint64_t rdtsc(void);
+#define rdtsc_low() ((uint32_t)rdtsc())
 uint8_t inb(uint16_t port);
 void outb(uint16_t port, uint8_t value);
 void xsetbv(uint32_t index, uint64_t value);
