@@ -12,6 +12,7 @@ from system import BOOT_TIMEOUT, System
 import linux  # of tools/, to which system.py knows the way
 
 SHELL_TIMEOUT = 400  # Bochs runs some 10 million instructions a second, a boot takes 600 million
+PASS_TIMEOUT = 900  # of memtest86+
 STAMP = r"\[ *\d+\.\d{6}\] "
 
 LINUX = """
@@ -238,3 +239,18 @@ def test_reboot_restarts(large):
     large.line("reboot -f")
     large.said("bulkhead", STAMP + "partition large resets: reset by the guest", since)
     wait_shell(large, "large", since)
+
+
+def test_memtest_finds_no_error():
+    """A whole pass, some billion instructions. One test waits for minutes, which pass fast where instructions are counted."""
+    config = HEAD + """
+[partition memtest]
+mode     = full
+memory   = 6M
+kernel   = \\memtest
+cmdline  = console=ttyS0,115200
+"""
+    with System("qemu", config, cpus=1, memory=256, files={"\\memtest": linux.memtest()},
+                extra=["-icount", "shift=7,sleep=off"]) as system:
+        system.expect_boot("Memtest86")
+        system.expect(r"Pass: +1 +Errors: 0", timeout=PASS_TIMEOUT)
