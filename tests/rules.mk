@@ -171,7 +171,7 @@ test: ## build and test everything, on both emulators (STEP="unit fuzz" for part
 
 .PHONY: attack
 attack: all guests hostile ## attack the partitions from inside (PLATFORM=qemu|bochs)
-	HOSTILE=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_hostile.py \
+	$(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_hostile.py \
 		$(if $(filter qemu bochs,$(PLATFORM)),--platform=$(PLATFORM))
 
 # Proofs of the absence of run-time errors: docs/proofs.md. Not a part of `make test`.

@@ -584,7 +584,7 @@ static void init_storm(void)
 		send_to(1, ICR_STARTUP | TRAMPOLINE_PAGE);
 		delay_us(100);
 	}
-	send_to(1, ICR_INIT);
+	platform_reset(); /* it does not know of the other CPU any more */
 }
 
 /* Waits for the transmitter, and loses nothing. */
