@@ -380,7 +380,7 @@ static void ioapic_registers(void)
 }
 
 /* The timer's pin in each mode to CPUs it has and to such as it has not, level and edge. INIT goes to others
- * only, as above. */
+ * only, as above. A level would come again and again, as nobody takes it down: once here, behind IF = 0. */
 static void ioapic_messages(void)
 {
 	static const uint32_t destinations[] = {0, 2, 3, 0x55, ID_BROADCAST};
@@ -397,11 +397,14 @@ static void ioapic_messages(void)
 				const uint32_t to = destinations[i];
 				if (mode >= MODE_INIT && (to == 0 || to == ID_BROADCAST))
 					continue;
+				if (level)
+					interrupts_off();
 				ioapic_write(page, IOAPIC_ENTRY + 2 * PIN_TIMER + 1, to << 24);
 				ioapic_write(page, IOAPIC_ENTRY + 2 * PIN_TIMER,
 					     level << 15 | mode << MODE_SHIFT | VECTOR_IPI);
 				delay_us(4000);
 				ioapic_write(page, IOAPIC_ENTRY + 2 * PIN_TIMER, IOAPIC_MASKED);
+				interrupts_on();
 			}
 	ioapic_mask_all(page);
 	caught.count = 0;
