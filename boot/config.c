@@ -44,6 +44,13 @@ const char *config_join(char *out, size_t size, config_name_at *name_at, const v
 
 /* ---- sections ---- */
 
+enum kind { KIND_HYPERVISOR, KIND_PARTITION, KIND_CHANNEL, KINDS };
+static const struct section_kind kinds[KINDS] = {
+	[KIND_HYPERVISOR] = {"hypervisor", "[hypervisor]", config_hypervisor_keys},
+	[KIND_PARTITION] = {"partition", "[partition NAME]", config_partition_keys},
+	[KIND_CHANNEL] = {"channel", "[channel NAME]", config_channel_keys},
+};
+
 static void set_partition_defaults(struct partition_config *partition)
 {
 	*partition = (struct partition_config){
@@ -55,11 +62,15 @@ static void set_partition_defaults(struct partition_config *partition)
 	};
 }
 
-static void enter_section(struct parser *parser, const struct key *keys, void *target, uint32_t slot)
+static void enter_section(struct parser *parser, enum kind kind, const char *name, void *target,
+			  uint32_t slot)
 {
-	parser->keys = keys;
+	parser->kind = &kinds[kind];
+	parser->keys = kinds[kind].keys;
+	parser->name = name;
 	parser->target = target;
-	parser->partition = slot == SLOT_HYPERVISOR ? NULL : target;
+	parser->partition = kind == KIND_PARTITION ? target : NULL;
+	parser->channel = kind == KIND_CHANNEL ? target : NULL;
 	parser->slot = &parser->slots[slot];
 }
 
@@ -86,11 +97,11 @@ static void report_missing_keys(struct parser *parser, const char *where)
 		if (!key->required || parser->slot->seen_line[i] != 0)
 			continue;
 		if (key->instead == NULL)
-			config_mistake(parser, where, "partition '%s' lacks the key '%s'",
-				       parser->partition->name, key->name);
+			config_mistake(parser, where, "%s '%s' lacks the key '%s'", parser->kind->name,
+				       parser->name, key->name);
 		else if (line_of(parser, key->instead) == 0)
-			config_mistake(parser, where, "partition '%s' lacks the key '%s' or '%s'",
-				       parser->partition->name, key->name, key->instead);
+			config_mistake(parser, where, "%s '%s' lacks the key '%s' or '%s'",
+				       parser->kind->name, parser->name, key->name, key->instead);
 	}
 }
 
@@ -104,7 +115,7 @@ static void enter_hypervisor(struct parser *parser, struct span name, struct spa
 	if (parser->hypervisor_line != parser->line_number)
 		config_mistake(parser, name.start, "a second [hypervisor] section; the first is in line %u",
 			       parser->hypervisor_line);
-	enter_section(parser, config_hypervisor_keys, parser->config, SLOT_HYPERVISOR);
+	enter_section(parser, KIND_HYPERVISOR, "hypervisor", parser->config, SLOT_HYPERVISOR);
 }
 
 static bool is_name_character(char character)
@@ -120,7 +131,7 @@ static bool is_reserved_name(struct span name)
 	return span_equals(name, "bulkhead") || span_equals(name, "hypervisor");
 }
 
-static void check_name(struct parser *parser, struct span name)
+static void check_name(struct parser *parser, enum kind kind, struct span name)
 {
 	for (size_t i = 0; i < name.size; i++) {
 		if (!is_name_character(name.start[i])) {
@@ -131,7 +142,7 @@ static void check_name(struct parser *parser, struct span name)
 		}
 	}
 	if (name.size == 0)
-		config_mistake(parser, name.start, "expected a name: [partition NAME]");
+		config_mistake(parser, name.start, "expected a name: %s", kinds[kind].header);
 	else if (name.size >= CONFIG_NAME_SIZE)
 		config_mistake(parser, name.start, "a name of %lu characters, expected at most %u", name.size,
 			       CONFIG_NAME_SIZE - 1);
@@ -183,42 +194,88 @@ static uint32_t partition_index(struct parser *parser)
 	return CONFIG_MAX_PARTITIONS;
 }
 
-static void copy_name(struct partition_config *partition, struct span name)
+static void copy_name(char to[CONFIG_NAME_SIZE], struct span name)
 {
 	size_t size = name.size < CONFIG_NAME_SIZE ? name.size : CONFIG_NAME_SIZE - 1;
 
 	for (size_t i = 0; i < size; i++)
-		partition->name[i] = name.start[i];
-	partition->name[size] = '\0';
+		to[i] = name.start[i];
+	to[size] = '\0';
 }
 
-static void enter_surplus_partition(struct parser *parser, struct span name)
+static void enter_surplus(struct parser *parser, enum kind kind, struct span name, uint32_t most,
+			  void *target)
 {
-	config_mistake(parser, name.start, "partition number %u or higher, expected at most %u partitions",
-		       CONFIG_MAX_PARTITIONS + 1, CONFIG_MAX_PARTITIONS);
-	set_partition_defaults(&parser->surplus);
+	config_mistake(parser, name.start, "%s number %u or higher, expected at most %u %ss",
+		       kinds[kind].name, most + 1, most, kinds[kind].name);
 	parser->slots[SLOT_SURPLUS] = (struct slot){0};
-	enter_section(parser, config_partition_keys, &parser->surplus, SLOT_SURPLUS);
+	enter_section(parser, kind, "", target, SLOT_SURPLUS);
 }
 
 static void enter_partition(struct parser *parser, struct span name)
 {
 	uint32_t index = partition_index(parser);
 
-	check_name(parser, name);
+	check_name(parser, KIND_PARTITION, name);
 	check_name_is_new(parser, name);
 	if (index == CONFIG_MAX_PARTITIONS) {
-		enter_surplus_partition(parser, name);
+		set_partition_defaults(&parser->surplus);
+		enter_surplus(parser, KIND_PARTITION, name, CONFIG_MAX_PARTITIONS, &parser->surplus);
 		return;
 	}
 
 	struct partition_config *partition = &parser->config->partition[index];
 
 	partition->line = parser->line_number;
-	copy_name(partition, name);
-	enter_section(parser, config_partition_keys, partition, SLOT_PARTITION + index);
+	copy_name(partition->name, name);
+	enter_section(parser, KIND_PARTITION, partition->name, partition, SLOT_PARTITION + index);
 	report_missing_keys(parser, name.start);
 	check_cpu_total(parser, name.start);
+}
+
+/* As partition_index(). */
+static uint32_t channel_index(struct parser *parser)
+{
+	struct config *config = parser->config;
+
+	for (uint32_t i = 0; i < config->channel_count; i++)
+		if (config->channel[i].line == parser->line_number)
+			return i;
+	if (parser->learning && config->channel_count < CONFIG_MAX_CHANNELS)
+		return config->channel_count++;
+	return CONFIG_MAX_CHANNELS;
+}
+
+static void check_channel_is_new(struct parser *parser, struct span name)
+{
+	for (uint32_t i = 0; i < parser->config->channel_count; i++) {
+		const struct channel_config *other = &parser->config->channel[i];
+
+		if (other->line < parser->line_number && span_equals(name, other->name)) {
+			config_mistake(parser, name.start, "a second channel '%s'; the first is in line %u",
+				       other->name, other->line);
+			return;
+		}
+	}
+}
+
+static void enter_channel(struct parser *parser, struct span name)
+{
+	uint32_t index = channel_index(parser);
+
+	check_name(parser, KIND_CHANNEL, name);
+	check_channel_is_new(parser, name);
+	if (index == CONFIG_MAX_CHANNELS) {
+		enter_surplus(parser, KIND_CHANNEL, name, CONFIG_MAX_CHANNELS, &parser->surplus_channel);
+		return;
+	}
+
+	struct channel_config *channel = &parser->config->channel[index];
+
+	channel->line = parser->line_number;
+	copy_name(channel->name, name);
+	enter_section(parser, KIND_CHANNEL, channel->name, channel, SLOT_CHANNEL + index);
+	report_missing_keys(parser, name.start);
 }
 
 /* ---- lines ---- */
@@ -237,25 +294,35 @@ static bool is_empty(struct span span)
 
 /* A section whose kind is misspelt is read as the one that was meant, so that the mistakes in it are found
  * too. */
-static void enter_kind(struct parser *parser, struct span kind, struct span argument)
+static enum kind find_kind(struct span word)
 {
-	bool is_partition = text_resembles(kind, "partition");
-	bool is_hypervisor = text_resembles(kind, "hypervisor");
+	enum kind kind = KIND_HYPERVISOR;
 
-	if (!is_partition && !is_hypervisor) {
-		config_mistake(parser, kind.start,
-			       "unknown section '%.*s', expected [hypervisor] or [partition NAME]",
-			       SPAN_ARGS(kind));
+	while (kind < KINDS && !text_resembles(word, kinds[kind].name))
+		kind++;
+	return kind;
+}
+
+static void enter_kind(struct parser *parser, struct span word, struct span argument)
+{
+	enum kind kind = find_kind(word);
+
+	if (kind == KINDS) {
+		config_mistake(parser, word.start, "unknown section '%.*s', expected one of: %s, %s, %s",
+			       SPAN_ARGS(word), kinds[KIND_HYPERVISOR].header, kinds[KIND_PARTITION].header,
+			       kinds[KIND_CHANNEL].header);
 		skip_section(parser);
 		return;
 	}
-	if (!span_equals(kind, is_partition ? "partition" : "hypervisor"))
-		config_mistake(parser, kind.start, "unknown section '%.*s', did you mean '%s'?",
-			       SPAN_ARGS(kind), is_partition ? "partition" : "hypervisor");
-	if (is_partition)
+	if (!span_equals(word, kinds[kind].name))
+		config_mistake(parser, word.start, "unknown section '%.*s', did you mean '%s'?",
+			       SPAN_ARGS(word), kinds[kind].name);
+	if (kind == KIND_PARTITION)
 		enter_partition(parser, argument);
+	else if (kind == KIND_CHANNEL)
+		enter_channel(parser, argument);
 	else
-		enter_hypervisor(parser, kind, argument);
+		enter_hypervisor(parser, word, argument);
 }
 
 static void read_header(struct parser *parser, struct span line)
@@ -301,15 +368,24 @@ static bool has_key(const struct key *keys, struct span name)
 	return false;
 }
 
+/* The kind of section that knows the key; NULL: none does. */
+static const struct section_kind *kind_of_key(struct span name)
+{
+	for (size_t i = 0; i < KINDS; i++)
+		if (has_key(kinds[i].keys, name))
+			return &kinds[i];
+	return NULL;
+}
+
 static void report_unknown_key(struct parser *parser, struct span name)
 {
-	bool in_partition = parser->keys == config_partition_keys;
+	const struct section_kind *home = kind_of_key(name);
 	const char *meant = find_resembling(parser->keys, name);
 	char known[CONFIG_MESSAGE_SIZE];
 
-	if (has_key(in_partition ? config_hypervisor_keys : config_partition_keys, name))
+	if (home != NULL)
 		config_mistake(parser, name.start, "the key '%.*s' belongs in a %s section", SPAN_ARGS(name),
-			       in_partition ? "[hypervisor]" : "[partition NAME]");
+			       home->header);
 	else if (meant != NULL)
 		config_mistake(parser, name.start, "unknown key '%.*s', did you mean '%s'?", SPAN_ARGS(name),
 			       meant);

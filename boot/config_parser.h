@@ -9,10 +9,11 @@
 
 #define CONFIG_KEYS_MAX 16 /* keys of one section */
 
-/* Sections a mistake-free file can have, plus one for the partitions that are too many. */
+/* Sections a mistake-free file can have, plus one for the partitions and channels that are too many. */
 #define SLOT_HYPERVISOR 0u
 #define SLOT_PARTITION	1u
-#define SLOT_SURPLUS	(SLOT_PARTITION + CONFIG_MAX_PARTITIONS)
+#define SLOT_CHANNEL	(SLOT_PARTITION + CONFIG_MAX_PARTITIONS)
+#define SLOT_SURPLUS	(SLOT_CHANNEL + CONFIG_MAX_CHANNELS)
 #define SLOT_COUNT	(SLOT_SURPLUS + 1u)
 
 struct parser;
@@ -36,6 +37,12 @@ struct key {
 	bool full_only;
 };
 
+/* What a header may name. */
+struct section_kind {
+	const char *name, *header;
+	const struct key *keys;
+};
+
 /* What the first reading learned about a section, kept for the second. */
 struct slot {
 	uint32_t seen_line[CONFIG_KEYS_MAX]; /* where key i was first given; 0: nowhere */
@@ -57,8 +64,11 @@ struct parser {
 	struct span line; /* without its end */
 
 	const struct key *keys;		    /* key table of the current section; NULL: keys are skipped */
+	const struct section_kind *kind;    /* of the current section */
+	const char *name;		    /* its name */
 	void *target;			    /* its structure */
 	struct partition_config *partition; /* the same, when it is a partition */
+	struct channel_config *channel;	    /* the same, when it is a channel */
 	struct slot *slot;
 	size_t key_index; /* of the key that is being read */
 	bool key_is_read;
@@ -67,6 +77,7 @@ struct parser {
 	uint32_t hypervisor_line; /* of the first [hypervisor]; 0: none yet */
 	struct slot slots[SLOT_COUNT];
 	struct partition_config surplus;
+	struct channel_config surplus_channel;
 };
 
 /* Reports a mistake found at `where`, which points into the current line. */
@@ -81,3 +92,4 @@ const char *config_join(char *out, size_t size, config_name_at *name_at, const v
 
 extern const struct key config_hypervisor_keys[];
 extern const struct key config_partition_keys[];
+extern const struct key config_channel_keys[];

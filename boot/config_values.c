@@ -10,6 +10,8 @@
 #define PORT_HIGH     0xFFF8u /* a 16550 has eight ports */
 #define RESTARTS_HIGH 1000000u
 
+#define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
 static const struct word modes[] = {{"full", MODE_FULL}, {"para", MODE_PARA}, {NULL, 0}};
 static const struct word fault_policies[] = {
 	{"stop", ON_FAULT_STOP}, {"restart", ON_FAULT_RESTART}, {NULL, 0}};
@@ -356,6 +358,108 @@ static void read_pins(struct parser *parser, const struct key *key, struct span 
 			       count, partition->cpus);
 }
 
+/*
+ * Channels
+ */
+
+static const struct word rights[] = {
+	{"message", CHANNEL_MESSAGE}, {"notify", CHANNEL_NOTIFY}, {"share", CHANNEL_SHARE}, {NULL, 0}};
+
+static void read_rights(struct parser *parser, const struct key *key, struct span value)
+{
+	struct span item;
+
+	(void)key;
+	parser->channel->allow = 0;
+	while (take_item(&value, &item)) {
+		const struct word *word = find_word(rights, item);
+
+		if (word == NULL)
+			expected_one_of(parser, item, rights);
+		else if (parser->channel->allow & word->value)
+			config_mistake(parser, item.start, "'%s' is listed twice", word->text);
+		else
+			parser->channel->allow |= word->value;
+	}
+}
+
+/* A mode that is missing or mistaken is a mistake of its own. */
+static bool is_full(const struct parser *parser, uint32_t index)
+{
+	const struct slot *slot = &parser->slots[SLOT_PARTITION + index];
+
+	return parser->config->partition[index].mode == MODE_FULL && slot->seen_line[KEY_MODE] != 0 &&
+	       (slot->flawed_keys & 1u << KEY_MODE) == 0;
+}
+
+/* Its index; CONFIG_MAX_PARTITIONS, with a mistake, unless it is a para partition. */
+static uint32_t find_partition(struct parser *parser, struct span name)
+{
+	const struct config *config = parser->config;
+
+	for (uint32_t i = 0; i < config->partition_count; i++) {
+		if (!span_equals(name, config->partition[i].name))
+			continue;
+		if (!is_full(parser, i))
+			return i;
+		config_mistake(parser, name.start,
+			       "partition '%s' is full, expected one of mode = para: channels are for those",
+			       config->partition[i].name);
+		return CONFIG_MAX_PARTITIONS;
+	}
+	config_mistake(parser, name.start, "found '%.*s', expected the name of a partition", SPAN_ARGS(name));
+	return CONFIG_MAX_PARTITIONS;
+}
+
+/* The channel before this one that joins the same two; NULL: none. */
+static const struct channel_config *find_channel(const struct parser *parser)
+{
+	const uint32_t *wanted = parser->channel->between;
+
+	for (uint32_t i = 0; i < parser->config->channel_count; i++) {
+		const struct channel_config *other = &parser->config->channel[i];
+
+		if (other == parser->channel)
+			break;
+		if ((other->between[0] == wanted[0] && other->between[1] == wanted[1]) ||
+		    (other->between[0] == wanted[1] && other->between[1] == wanted[0]))
+			return other;
+	}
+	return NULL;
+}
+
+static void check_pair(struct parser *parser, struct span value)
+{
+	const uint32_t *pair = parser->channel->between;
+	const struct channel_config *other = find_channel(parser);
+
+	if (pair[0] == CONFIG_MAX_PARTITIONS || pair[1] == CONFIG_MAX_PARTITIONS)
+		return;
+	if (pair[0] == pair[1])
+		config_mistake(parser, value.start, "found '%s' twice, expected two different partitions",
+			       parser->config->partition[pair[0]].name);
+	else if (other != NULL)
+		config_mistake(parser, value.start, "channel '%s' (line %u) joins these two already",
+			       other->name, other->line);
+}
+
+static void read_pair(struct parser *parser, const struct key *key, struct span value)
+{
+	uint32_t *pair = parser->channel->between, count = 0;
+	struct span list = value, item;
+
+	(void)key;
+	pair[0] = pair[1] = CONFIG_MAX_PARTITIONS;
+	for (; take_item(&list, &item); count++)
+		if (count < ARRAY_LENGTH(parser->channel->between))
+			pair[count] = find_partition(parser, item);
+	if (count != ARRAY_LENGTH(parser->channel->between))
+		config_mistake(parser, value.start, "found %u partition%s, expected two", count,
+			       count == 1 ? "" : "s");
+	else
+		check_pair(parser, value);
+}
+
 #define FIELD(type, member)   .offset = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
 #define OF_HYPERVISOR(member) FIELD(struct config, member)
 #define OF_PARTITION(member)  FIELD(struct partition_config, member)
@@ -424,4 +528,10 @@ const struct key config_partition_keys[] = {
 				 .words = yes_or_no,
 				 .full_only = true},
 	[KEY_COUNT] = {.name = NULL},
+};
+
+const struct key config_channel_keys[] = {
+	{.name = "between", .read = read_pair, .required = true},
+	{.name = "allow", .read = read_rights, .required = true},
+	{.name = NULL},
 };

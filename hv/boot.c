@@ -11,11 +11,12 @@
 #define BOOT_CR3_END   (4 * GIB)    /* CPUs start in a mode with 32-bit registers */
 
 /* Pool pages, beside those for page tables that grow with memory. */
-#define POOL_BASE_PAGES	     24 /* shared tables, devices' tables, the pool's bitmap, the partitions */
-#define POOL_CPU_PAGES	     16 /* per-CPU area, stacks, tables (arch/x86/smp.h) and some spare */
-#define POOL_VCPU_PAGES	     16 /* VMCS or VMCB, bitmaps, host save area, virtual local APIC */
-#define POOL_PARTITION_PAGES 24 /* devices, vCPUs' shared state, upper levels of tables, edges of extents */
-#define POOL_GRANULE_PAGES   16ull
+#define POOL_BASE_PAGES 24 /* shared tables, devices' tables, the pool's bitmap, the partitions */
+#define POOL_CPU_PAGES	16 /* per-CPU area, stacks, tables (arch/x86/smp.h) and some spare */
+#define POOL_VCPU_PAGES 16 /* VMCS or VMCB, bitmaps, host save area, virtual local APIC */
+#define POOL_PARTITION_PAGES                                                                                 \
+	28 /* devices, messages, vCPUs' shared state, upper levels of tables, edges of extents */
+#define POOL_GRANULE_PAGES 16ull
 
 enum status boot_recognise(const struct boot_info *boot, char message[BOOT_MESSAGE])
 {
@@ -52,6 +53,9 @@ static enum status check_counts(const struct boot_info *boot, char message[BOOT_
 	else if (boot->config.partition_count > CONFIG_MAX_PARTITIONS)
 		format(message, BOOT_MESSAGE, "the configuration names %u partitions; up to %u are possible",
 		       boot->config.partition_count, CONFIG_MAX_PARTITIONS);
+	else if (boot->config.channel_count > CONFIG_MAX_CHANNELS)
+		format(message, BOOT_MESSAGE, "the configuration names %u channels; up to %u are possible",
+		       boot->config.channel_count, CONFIG_MAX_CHANNELS);
 	else
 		return OK;
 	return ERR_INVALID;

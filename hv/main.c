@@ -12,6 +12,7 @@
 #include "drivers/framebuffer.h"
 #include "drivers/serial.h"
 #include "hv/boot.h"
+#include "hv/call/call.h"
 #include "hv/console/console.h"
 #include "hv/core/cpuid.h"
 #include "hv/core/partition.h"
@@ -200,6 +201,8 @@ static void main_on_own_tables(void)
 	cpuid_build();
 	status = partitions_create(boot);
 	stop_on(status, "partitions", status_name(status));
+	status = calls_create();
+	stop_on(status, "memory for messages between partitions", status_name(status));
 	report_size();
 	console_start();
 	cpus_release();

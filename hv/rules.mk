@@ -60,6 +60,6 @@ $(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp -fno-align-
 # What else runs while guests do. All that is not named here runs at boot, at a guest's end, or when a person asks for it:
 # that is to be small.
 WARM := arch/x86/apic arch/x86/decode arch/x86/guest_walk arch/x86/interrupts arch/x86/svm/npt arch/x86/vmx/ept arch/x86/vmx/events \
-        arch/x86/vmx/slow drivers/framebuffer drivers/serial hv/call/pvtime hv/call/smccc hv/call/ffa hv/call/vendor \
+        arch/x86/vmx/slow drivers/framebuffer drivers/serial hv/call/pvtime hv/call/smccc hv/call/ffa_message hv/call/ffa_notify hv/call/vendor \
         hv/console/console hv/console/line hv/core/partition hv/device/chipset hv/device/ioapic hv/lib/string
 $(HOT:%=$(BUILD)/%.o) $(WARM:%=$(BUILD)/%.o): HV_CFLAGS += -O2

@@ -20,11 +20,12 @@ UNIT_kernel := $(IMAGES)
 UNIT_acpi   := hv/device/acpi.c
 
 # Hypercalls stand on a fake partition (tests/unit/fake_partition.h).
-CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c vendor.c) tests/unit/fake_partition.c
+CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c ffa_message.c ffa_notify.c vendor.c) tests/unit/fake_partition.c
 UNIT_calls         := $(CALLS)
 UNIT_psci          := $(CALLS)
 UNIT_call_services := $(CALLS)
 UNIT_vendor_calls  := $(CALLS)
+UNIT_ffa           := $(CALLS)
 
 FUZZ_calls  := $(CALLS)
 

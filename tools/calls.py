@@ -34,6 +34,7 @@ POINTERS = {
     r"\bread\(context": ["arch/x86/guest_walk.c", "hv/core/exit_memory.c"],
     r"target->reach\(": ["hv/core/lifecycle.c"],
     r"row->call\(": ["hv/call/*.c"],
+    r"\bwoken\(vcpu": ["hv/call/ffa_message.c"],
     r"row->(in|out)\(": ["hv/device/full.c"],
     r"row->(read|write)\(": ["hv/device/lapic.c"],
     r"row->handler\(": ["arch/x86/svm/slow.c"],

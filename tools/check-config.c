@@ -62,8 +62,11 @@ static int check(char *path)
 		fprintf(stderr, "%s: %u mistake%s\n", path, mistakes, mistakes == 1 ? "" : "s");
 		return EXIT_FAILURE;
 	}
-	printf("%s: fine, %u partition%s\n", path, config.partition_count,
+	printf("%s: fine, %u partition%s", path, config.partition_count,
 	       config.partition_count == 1 ? "" : "s");
+	if (config.channel_count > 0)
+		printf(", %u channel%s", config.channel_count, config.channel_count == 1 ? "" : "s");
+	printf("\n");
 	return EXIT_SUCCESS;
 }
 

@@ -12,7 +12,7 @@ FOLDERS = ["hv/call", "hv/device", "arch/x86/svm", "arch/x86/vmx"]
 FILES = ["arch/x86/decode.c", "arch/x86/guest_walk.c", "arch/x86/guest_walk.h", "hv/core/cpuid.c", "hv/core/exit.c",
          "hv/core/exit_memory.c", "hv/core/exit_port.c", "hv/core/lifecycle.c", "hv/lib/spinlock.h"]
 AT_BOOT = {"arch/x86/svm/audit.c", "arch/x86/vmx/audit.c", "hv/device/acpi.c"}  # never between an exit and an entry
-CONSTANT = r"(?:\d\w*|[A-Z][A-Z0-9_]*|ARRAY_SIZE\([^()]*\)|sizeof\([^()]*\)|(?:\w+->)*partition->vcpu_count|partition_count)"
+CONSTANT = r"(?:\d\w*|[A-Z][A-Z0-9_]*|ARRAY_SIZE\([^()]*\)|sizeof\([^()]*\)|(?:\w+->)*partition->vcpu_count|partition_count|machine_config->channel_count)"
 READ_OFF = re.compile(rf"for \([^;]*; (?:[^;]* && )?\w+ (?:<|<=|!=) {CONSTANT}(?: && [^;]*)?; \w+(?:\+\+| \+= \w+)\)"
                       rf"|for \([^;]*= {CONSTANT}; \w+ > 0; \w+--\)")
 

@@ -77,7 +77,7 @@ static void check_discovery(void)
 	check_unknown(UNKNOWN_FUNCTION);
 	check_unknown(UNKNOWN_FUNCTION | SMCCC_64);
 	check_unknown(SMCCC_VERSION & ~SMCCC_FAST);
-	check_unknown(0x84000063); /* FFA_VERSION: FF-A's discovery does not exist */
+	check_unknown(0x8400007D); /* NOTIFICATION_BITMAP_CREATE: a hypervisor's */
 	check(bh_identify(&identity), "identify");
 	expect("SMCCC_VERSION", identity.smccc_version, SMCCC_VERSION_1_1);
 	expect("PSCI_VERSION", identity.psci_version, PSCI_VERSION_1_1);
@@ -231,6 +231,160 @@ static void check_events(void)
 }
 
 /*
+ * FF-A, with a peer where the config has one: then that is pong, in partition 2.
+ */
+
+#define SELF   1u
+#define PEER   2u
+#define NOBODY 9u
+
+static uint8_t buffers[2][PAGE] __attribute__((aligned(PAGE)));
+
+/* x0 and the code in x2 in one: 0 or the negative code; x4 to x7 must stay. */
+static void ffa(const char *what, int expected, uint32_t function, uint64_t x1, uint64_t x2, uint64_t x3,
+		uint64_t x4)
+{
+	uint64_t x[8] = {function, x1, x2, x3, x4, 0, 0x66, 0x77};
+
+	bh_call_registers(x);
+	expect(what, x[0], expected ? FFA_ERROR : FFA_SUCCESS_32);
+	expect(what, (uint32_t)x[2], expected ? error32(expected) : (uint32_t)x[2]);
+	check(x[4] == x4 && x[5] == 0 && x[6] == 0x66 && x[7] == 0x77, what);
+}
+
+static void check_ffa_discovery(void)
+{
+	uint64_t x[8] = {FFA_FEATURES, FFA_FEATURE_NPI};
+
+	expect("FFA_VERSION", call(FFA_VERSION, FFA_VERSION_1_1, 0, 0), FFA_VERSION_1_1);
+	expect("FFA_VERSION, bit 31", call(FFA_VERSION, 1u << 31, 0, 0), error32(FFA_NOT_SUPPORTED));
+	ffa("FEATURES", 0, FFA_FEATURES, FFA_MSG_SEND2, 0, 0, 0);
+	ffa("FEATURES, unknown", FFA_NOT_SUPPORTED, FFA_FEATURES, 0x8400007D, 0, 0, 0);
+	ffa("FEATURES, not FF-A", FFA_NOT_SUPPORTED, FFA_FEATURES, PSCI_VERSION, 0, 0, 0);
+	bh_call_registers(x);
+	expect("FEATURES, interrupt", x[2], BH_EVENT_NOTIFICATION);
+	expect("ID_GET", bh_own_id(), SELF);
+	ffa("SPM_ID_GET", 0, FFA_SPM_ID_GET, 0, 0, 0, 0);
+	ffa("YIELD", 0, FFA_YIELD, 0, 0, 0, 0);
+}
+
+static void check_ffa_buffers(void)
+{
+	const uint64_t tx = (uint64_t)buffers[0], rx = (uint64_t)buffers[1];
+
+	ffa("INFO_GET without buffers", FFA_DENIED, FFA_PARTITION_INFO_GET, 0, 0, 0, 0);
+	ffa("SEND2 without buffers", FFA_DENIED, FFA_MSG_SEND2, 0, 0, 0, 0);
+	ffa("RXTX_MAP, misaligned", FFA_INVALID_PARAMETERS, FFA_RXTX_MAP_64, tx + 8, rx, 1, 0);
+	ffa("RXTX_MAP, outside", FFA_INVALID_PARAMETERS, FFA_RXTX_MAP_64, tx, memory_size, 1, 0);
+	ffa("RXTX_MAP, one page for both", FFA_INVALID_PARAMETERS, FFA_RXTX_MAP_64, tx, tx, 1, 0);
+	ffa("RXTX_MAP, two pages", FFA_INVALID_PARAMETERS, FFA_RXTX_MAP_64, tx, rx, 2, 0);
+	ffa("RXTX_UNMAP, none", FFA_INVALID_PARAMETERS, FFA_RXTX_UNMAP, 0, 0, 0, 0);
+	ffa("RXTX_MAP 32", 0, FFA_RXTX_MAP_32, tx, rx, 1, 0);
+	ffa("RXTX_MAP, again", FFA_DENIED, FFA_RXTX_MAP_64, tx, rx, 1, 0);
+	ffa("RX_RELEASE, not owned", FFA_DENIED, FFA_RX_RELEASE, 0, 0, 0, 0);
+	ffa("RX_RELEASE, another's", FFA_INVALID_PARAMETERS, FFA_RX_RELEASE, PEER, 0, 0, 0);
+	ffa("INFO_GET", 0, FFA_PARTITION_INFO_GET, 0, 0, 0, 0);
+	expect("INFO_GET, own id", ((const struct ffa_partition_info *)rx)->id, SELF);
+	ffa("INFO_GET, RX full", FFA_BUSY, FFA_PARTITION_INFO_GET, 0, 0, 0, 0);
+	ffa("INFO_GET, UUID", FFA_INVALID_PARAMETERS, FFA_PARTITION_INFO_GET, 1, 0, 0, 0);
+	ffa("RX_RELEASE", 0, FFA_RX_RELEASE, 0, 0, 0, 0);
+}
+
+/* Wrong headers, and receivers that are none. */
+static void check_ffa_messages(void)
+{
+	struct ffa_message *const header = (struct ffa_message *)buffers[0];
+
+	*header = (struct ffa_message){.offset = 20, .receiver = NOBODY, .sender = SELF, .size = 4};
+	ffa("SEND2, nobody", FFA_INVALID_PARAMETERS, FFA_MSG_SEND2, 0, 0, 0, 0);
+	header->receiver = SELF;
+	ffa("SEND2, itself", FFA_INVALID_PARAMETERS, FFA_MSG_SEND2, 0, 0, 0, 0);
+	ffa("DIRECT_REQ, nobody", FFA_INVALID_PARAMETERS, FFA_MSG_SEND_DIRECT_REQ_32, FFA_IDS(SELF, NOBODY),
+	    0, 0, 0);
+	ffa("DIRECT_REQ, not the sender", FFA_INVALID_PARAMETERS, FFA_MSG_SEND_DIRECT_REQ_64,
+	    FFA_IDS(NOBODY, PEER), 0, 0, 0);
+	ffa("DIRECT_RESP without request", FFA_DENIED, FFA_MSG_SEND_DIRECT_RESP_64, FFA_IDS(SELF, PEER), 0, 0,
+	    0);
+	ffa("MSG_WAIT, flags", FFA_INVALID_PARAMETERS, FFA_MSG_WAIT, 0, 2, 0, 0);
+	ffa("BIND, nobody", FFA_INVALID_PARAMETERS, FFA_NOTIFICATION_BIND, FFA_IDS(NOBODY, SELF), 0, 1, 0);
+	ffa("SET, nobody", FFA_INVALID_PARAMETERS, FFA_NOTIFICATION_SET, FFA_IDS(SELF, NOBODY), 0, 1, 0);
+	ffa("GET, another's", FFA_INVALID_PARAMETERS, FFA_NOTIFICATION_GET, NOBODY, 0, 0, 0);
+}
+
+/* An event ends MSG_WAIT though IF = 0. */
+static void check_ffa_wait(void)
+{
+	uint64_t x[8] = {FFA_MSG_WAIT};
+
+	interrupts_off();
+	(void)bh_ipi(0, PING);
+	bh_call_registers(x);
+	interrupts_on();
+	expect("MSG_WAIT", x[0], FFA_INTERRUPT);
+	expect("MSG_WAIT, ids", x[1], FFA_IDS(SELF, 0));
+	bh_wait_for(PING);
+}
+
+static void check_ffa_peer(void)
+{
+	struct ffa_message *const header = (struct ffa_message *)buffers[0];
+
+	*header = (struct ffa_message){.flags = 1, .offset = 20, .receiver = PEER, .sender = SELF, .size = 4};
+	ffa("SEND2, flags", FFA_INVALID_PARAMETERS, FFA_MSG_SEND2, 0, 0, 0, 0);
+	*header = (struct ffa_message){.offset = 19, .receiver = PEER, .sender = SELF, .size = 4};
+	ffa("SEND2, offset", FFA_INVALID_PARAMETERS, FFA_MSG_SEND2, 0, 0, 0, 0);
+	*header = (struct ffa_message){.offset = 20, .receiver = PEER, .sender = SELF, .size = PAGE - 19};
+	ffa("SEND2, size", FFA_INVALID_PARAMETERS, FFA_MSG_SEND2, 0, 0, 0, 0);
+	ffa("BIND, no bits", FFA_INVALID_PARAMETERS, FFA_NOTIFICATION_BIND, FFA_IDS(PEER, SELF), 0, 0, 0);
+	ffa("BIND", 0, FFA_NOTIFICATION_BIND, FFA_IDS(PEER, SELF), 0, 3, 0);
+	ffa("BIND, bound", FFA_DENIED, FFA_NOTIFICATION_BIND, FFA_IDS(PEER, SELF), 0, 2, 0);
+	ffa("UNBIND, not bound", FFA_DENIED, FFA_NOTIFICATION_UNBIND, FFA_IDS(PEER, SELF), 0, 7, 0);
+	ffa("UNBIND", 0, FFA_NOTIFICATION_UNBIND, FFA_IDS(PEER, SELF), 0, 2, 0);
+	ffa("SET, no such vCPU", FFA_INVALID_PARAMETERS, FFA_NOTIFICATION_SET, FFA_IDS(SELF, PEER),
+	    9 << 16 | 1, 1, 0);
+	ffa("SET, of another kind", FFA_DENIED, FFA_NOTIFICATION_SET, FFA_IDS(SELF, PEER), 1, 1, 0);
+	ffa("SET", 0, FFA_NOTIFICATION_SET, FFA_IDS(SELF, PEER), 0, 1, 0);
+	bh_wait_for(BH_EVENT_NOTIFICATION);
+	expect("notification that came back", bh_notifications(), 1);
+	expect("and is taken", bh_notifications(), 0);
+}
+
+static void check_direct(void)
+{
+	uint64_t x[8];
+
+	do {
+		const uint64_t request[8] = {
+			FFA_MSG_SEND_DIRECT_REQ_64, FFA_IDS(SELF, PEER), 0, UINT64_MAX, 4, 5, 6, 7};
+		for (int i = 0; i < 8; i++)
+			x[i] = request[i];
+		bh_call_registers(x);
+	} while (x[0] == FFA_ERROR &&
+		 ((int32_t)x[2] == FFA_BUSY || (int32_t)x[2] == FFA_ABORTED)); /* not there yet */
+	expect("direct response", x[0], FFA_MSG_SEND_DIRECT_RESP_64);
+	expect("direct response, ids", x[1], FFA_IDS(PEER, SELF));
+	check(x[2] == 0 && x[3] == 0 && x[4] == 4 && x[5] == 5 && x[6] == 6 && x[7] == 7,
+	      "direct response, words");
+}
+
+static void check_ffa(void)
+{
+	uint64_t x[8] = {FFA_PARTITION_INFO_GET, 0, 0, 0, 0, FFA_PARTITION_COUNT_ONLY};
+
+	check_ffa_discovery();
+	check_ffa_buffers();
+	check_ffa_messages();
+	check_ffa_wait();
+	bh_call_registers(x);
+	if (x[2] > 1) {
+		check_direct();
+		check_ffa_peer();
+	}
+	ffa("RXTX_UNMAP", 0, FFA_RXTX_UNMAP, 0, 0, 0, 0);
+	bh_printf("calls: FF-A with %u partitions\n", (uint32_t)x[2]);
+}
+
+/*
  * The second CPU
  */
 
@@ -319,6 +473,7 @@ void bh_main(const struct bh_start *start)
 	check_stolen_time();
 	check_random();
 	check_console();
+	check_ffa();
 	check_second_cpu(start->vcpu_count);
 	suspend_system();
 }

@@ -11,8 +11,8 @@
  * (PSCI_…, SMCCC_…, TRNG_…). Functions are for any CPU with interrupts on, unless they say otherwise; the
  * console belongs to one CPU at a time.
  *
- * Sources: Arm DEN0028 (SMCCC), DEN0022 (PSCI), DEN0098 (TRNG), DEN0057 (PV time); the vendor calls are
- * Bulkhead's own.
+ * Sources: Arm DEN0028 (SMCCC), DEN0022 (PSCI), DEN0098 (TRNG), DEN0057 (PV time), DEN0077A (FF-A); the
+ * vendor calls are Bulkhead's own.
  */
 #pragma once
 
@@ -122,6 +122,53 @@ struct bh_event_page *bh_event_page(void);
 
 /* Sends one of the guest's own events to a vCPU: 0, or SMCCC_INVALID_PARAMETER. */
 int bh_ipi(uint32_t cpu, uint32_t event);
+
+/* ---- Other partitions (FF-A), as far as the config's channels allow ---- */
+
+/*
+ * Results: 0 or more, or an FFA_ code of <bulkhead/abi.h>. `peer` is a partition's id. The first function
+ * that needs buffers maps them; a partition has one pair, so one CPU at a time sends, and one receives.
+ * BH_EVENT_NOTIFICATION tells of messages and notifications, BH_EVENT_PEER that a peer has started or ended.
+ */
+uint16_t bh_own_id(void);
+
+/* 0 when this FF-A function is there, FFA_NOT_SUPPORTED when not. */
+int bh_ffa_feature(uint32_t function);
+
+/* Copies the descriptors of this partition and its peers, at most `room`. How many there are. */
+int bh_partitions(struct ffa_partition_info *list, uint32_t room);
+
+#define BH_MESSAGE_SIZE (4096u - sizeof(struct ffa_message))
+
+/* Copies `size` bytes to the peer's RX buffer; FFA_BUSY while it holds another message. */
+int bh_message_send(uint16_t peer, const void *bytes, uint32_t size);
+
+/* Takes the message in RX, at most `room` bytes of it: its size and sender; FFA_NO_DATA if there is none. */
+int bh_message_receive(uint16_t *peer, void *bytes, uint32_t room);
+
+/* Notifications: the receiver names who may set which of its 64 bits. */
+int bh_notification_bind(uint16_t peer, uint64_t bits);
+int bh_notification_unbind(uint16_t peer, uint64_t bits);
+int bh_notification_set(uint16_t peer, uint64_t bits);
+/* Those set at this partition or this vCPU since the last time. */
+uint64_t bh_notifications(void);
+
+/* Direct messages: five words there and five back. */
+#define BH_DIRECT_WORDS 5
+struct bh_direct {
+	uint16_t peer;
+	uint64_t word[BH_DIRECT_WORDS];
+};
+/* Sends the words to direct->peer and sleeps until its answer, which takes their place: 0, FFA_BUSY (none of
+ * its vCPUs waits), FFA_ABORTED (it ended). */
+int bh_direct_request(struct bh_direct *direct);
+/*
+ * The other side. Call with interrupts off, after looking whether there is other work; they are on
+ * afterwards. bh_direct_wait() sleeps until a request (1) or an event (0) comes; bh_direct_answer() sends the
+ * words back and then waits in the same way. FFA_ABORTED: the asker is gone.
+ */
+int bh_direct_wait(struct bh_direct *direct);
+int bh_direct_answer(struct bh_direct *direct);
 
 /* ---- Time ---- */
 

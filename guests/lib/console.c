@@ -30,15 +30,6 @@ int bh_console_register(void)
 	return result;
 }
 
-/* An FF-A call answers FFA_SUCCESS, or FFA_ERROR with the code in x2; an unknown call -1 like every other. */
-static int ffa_result(const uint64_t x[8])
-{
-	const uint32_t answer = (uint32_t)x[0] & ~SMCCC_64;
-	if (answer == FFA_SUCCESS_32)
-		return 0;
-	return answer == FFA_ERROR ? (int)x[2] : (int)x[0];
-}
-
 /* The console is behind. There may be no event page yet to sleep for, and no clock page. */
 static void wait_to_retry(void)
 {
@@ -53,8 +44,7 @@ static int log_some(const uint8_t *from, size_t size)
 {
 	uint64_t x[8] = {FFA_CONSOLE_LOG_64, size};
 	memcpy(&x[2], from, size);
-	bh_call_registers(x);
-	const int result = ffa_result(x);
+	const int result = bh_ffa_call(x);
 	if (result == 0)
 		return (int)size;
 	return result == FFA_RETRY ? (int)x[3] : result;

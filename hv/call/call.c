@@ -26,6 +26,8 @@ static const struct call_service *const services[OWNERS * BLOCKS] = {
 	[SMCCC_OWNER_STANDARD * BLOCKS + 0x0] = &psci_service,
 	[SMCCC_OWNER_STANDARD * BLOCKS + 0x1] = &psci_service,
 	[SMCCC_OWNER_STANDARD * BLOCKS + 0x5] = &trng_service,
+	[SMCCC_OWNER_STANDARD * BLOCKS + 0x6] = &ffa_service,
+	[SMCCC_OWNER_STANDARD * BLOCKS + 0x7] = &ffa_service,
 	[SMCCC_OWNER_STANDARD * BLOCKS + 0x8] = &ffa_service,
 	[SMCCC_OWNER_STD_HYP * BLOCKS + 0x2] = &pvtime_service,
 	[SMCCC_OWNER_VENDOR_HYP * BLOCKS + 0x0] = &vendor_service,
@@ -126,6 +128,8 @@ void call_partition_reset(struct partition *partition)
 	partition->console_ring = NULL;
 	partition->console_ring_gpa = 0;
 	atomic_store(&partition->memory_protected, 0);
+	if (partition->ffa)
+		ffa_partition_reset(partition);
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
 		atomic_store(&partition->vcpu[i].events, 0);
 }

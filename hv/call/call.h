@@ -47,6 +47,9 @@ struct call_service {
 #define CALL_NUMBER(function) ((function)&CALL_NUMBER_MASK)
 
 extern const struct call_service arch_service, identity_service; /* smccc.c */
+/* At boot, behind partitions_create(): what calls keep for each partition. */
+enum status calls_create(void) MUST_CHECK;
+
 extern const struct call_service psci_service, trng_service, ffa_service, pvtime_service, vendor_service;
 
 /* The row of a function identifier (hint bit clear) for this partition, or NULL: NOT_SUPPORTED. */
@@ -83,3 +86,11 @@ void vendor_console_last_words(struct partition *partition);
 /* Stolen time, on the vCPU's own CPU: `ticks` of the TSC that it was ready to run and the hypervisor used. */
 void pvtime_vcpu_reset(struct vcpu *vcpu);
 void pvtime_account(struct vcpu *vcpu, uint64_t ticks);
+
+/*
+ * FF-A. What came for the partition is put into its RX buffer, on vCPU 0's CPU. Where a vCPU is reset and
+ * where a partition's life ends, nothing of its part stays, and whoever waits for it is told.
+ */
+void ffa_take_message(struct vcpu *vcpu);
+void ffa_vcpu_reset(struct vcpu *vcpu);
+void ffa_partition_reset(struct partition *partition);

@@ -1,29 +1,251 @@
 /*
- * The one FF-A call of the first tiers: FFA_CONSOLE_LOG (Arm DEN0077A), a guest's words before it
- * has a console ring. FF-A answers with another call's identifier: FFA_SUCCESS, or FFA_ERROR with the code in
- * x2.
+ * FF-A: who is there, what is there, the RX and TX buffers, and FFA_CONSOLE_LOG, a guest's words before it
+ * has a console ring (Arm DEN0077A). FF-A answers with another call's identifier: FFA_SUCCESS, or FFA_ERROR
+ * with the code in x2.
  */
-#include <bulkhead/abi.h>
-
-#include "hv/call/call.h"
+#include "hv/call/ffa.h"
 #include "hv/console/console.h"
+#include "hv/lib/clamp.h"
 #include "hv/lib/string.h"
+#include "hv/mem/pool.h"
 
 #define LOG_REGISTERS 6 /* x2..x7 */
 #define LOG_BYTES_MAX (LOG_REGISTERS * sizeof(uint64_t))
+#define CACHE_LINE    64u /* no two partitions share one */
 
-static enum exit_action ffa_success(struct call_results *out)
+enum exit_action ffa_success(struct call_results *out)
 {
 	*out = (struct call_results){.x0 = FFA_SUCCESS_32, .count = 4};
 	return EXIT_NEXT;
 }
 
-/* `done`: how much of it was carried out all the same. */
-static enum exit_action ffa_error(struct call_results *out, int32_t code, size_t done)
+enum exit_action ffa_error(struct call_results *out, int32_t code)
 {
-	*out = (struct call_results){.x0 = FFA_ERROR, .x2 = (uint64_t)(int64_t)code, .x3 = done, .count = 4};
+	*out = (struct call_results){.x0 = FFA_ERROR, .x2 = (uint64_t)(int64_t)code, .count = 4};
 	return EXIT_NEXT;
 }
+
+static enum exit_action answer(struct call_results *out, uint64_t x2)
+{
+	*out = (struct call_results){.x0 = FFA_SUCCESS_32, .x2 = x2, .count = 4};
+	return EXIT_NEXT;
+}
+
+struct partition *ffa_peer(const struct partition *partition, uint16_t id)
+{
+	uint32_t index = id - 1u;
+
+	if (index >= partition_count || !partition->ffa->rights[clamp_index(index, partition_count)])
+		return NULL;
+	return &partitions[clamp_index(index, partition_count)];
+}
+
+void ffa_raise(struct partition *partition, uint32_t vcpu, unsigned event)
+{
+	if (atomic_load(&partition->state) == PARTITION_RUNNING)
+		vcpu_raise_event(&partition->vcpu[vcpu], event);
+}
+
+/*
+ * Discovery
+ */
+
+static enum exit_action ffa_version(struct vcpu *vcpu, const struct call_arguments *in,
+				    struct call_results *out)
+{
+	(void)vcpu;
+	out->x0 = in->x1 & FFA_VERSION_RESERVED ? FFA_NOT_SUPPORTED : (int64_t)FFA_VERSION_1_1;
+	return EXIT_NEXT;
+}
+
+static bool is_ffa(uint32_t function)
+{
+	return (function >> SMCCC_OWNER_SHIFT & 0x3F) == SMCCC_OWNER_STANDARD &&
+	       CALL_NUMBER(function) - ffa_service.first < ffa_service.count;
+}
+
+/* No call has properties to tell: buffers are of one page, memory is retrieved once. */
+static enum exit_action ffa_features(struct vcpu *vcpu, const struct call_arguments *in,
+				     struct call_results *out)
+{
+	uint32_t wanted = (uint32_t)in->x1;
+
+	if (wanted == FFA_FEATURE_NPI)
+		return answer(out, BH_EVENT_NOTIFICATION);
+	if (is_ffa(wanted) && call_find(vcpu->partition, wanted))
+		return ffa_success(out);
+	return ffa_error(out, FFA_NOT_SUPPORTED);
+}
+
+static enum exit_action ffa_id_get(struct vcpu *vcpu, const struct call_arguments *in,
+				   struct call_results *out)
+{
+	(void)in;
+	return answer(out, ffa_id(vcpu->partition));
+}
+
+static enum exit_action ffa_spm_id_get(struct vcpu *vcpu, const struct call_arguments *in,
+				       struct call_results *out)
+{
+	(void)vcpu, (void)in;
+	return answer(out, FFA_HYPERVISOR_ID);
+}
+
+/* A vCPU has its CPU for itself: there is nobody to yield to. */
+static enum exit_action ffa_yield(struct vcpu *vcpu, const struct call_arguments *in,
+				  struct call_results *out)
+{
+	(void)vcpu, (void)in;
+	return ffa_success(out);
+}
+
+/*
+ * Who is there: oneself, and those that a channel leads to.
+ */
+
+static struct ffa_partition_info describe(const struct partition *partition, const struct partition *of)
+{
+	uint32_t rights = partition == of ? UINT32_MAX : partition->ffa->rights[of->id];
+	struct ffa_partition_info info = {
+		.id = ffa_id(of), .contexts = (uint16_t)of->vcpu_count, .properties = FFA_PROPERTY_64};
+
+	if (rights & CHANNEL_MESSAGE)
+		info.properties |=
+			FFA_PROPERTY_DIRECT_RECV | FFA_PROPERTY_DIRECT_SEND | FFA_PROPERTY_INDIRECT;
+	if (rights & CHANNEL_NOTIFY)
+		info.properties |= FFA_PROPERTY_NOTIFICATION;
+	return info;
+}
+
+/* Writes them unless `to` is NULL; answers how many. */
+static uint32_t list_partitions(const struct partition *partition, uint8_t *to)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < partition_count; i++) {
+		struct ffa_partition_info info;
+
+		if (i != partition->id && !partition->ffa->rights[i])
+			continue;
+		info = describe(partition, &partitions[i]);
+		if (to)
+			memcpy(to + count * sizeof(info), &info, sizeof(info));
+		count++;
+	}
+	return count;
+}
+
+/* x1 to x4: a UUID; all zero asks for every partition, and no partition has another one. */
+static enum exit_action ffa_partition_info_get(struct vcpu *vcpu, const struct call_arguments *in,
+					       struct call_results *out)
+{
+	const union guest_registers *regs = &vcpu->regs;
+	struct ffa *ffa = vcpu->partition->ffa;
+	uint32_t flags = (uint32_t)regs->r9;
+	uint32_t count;
+	int32_t error = 0;
+
+	if ((in->x1 | in->x2 | in->x3 | (uint32_t)regs->r8) != 0 || flags & ~FFA_PARTITION_COUNT_ONLY)
+		return ffa_error(out, FFA_INVALID_PARAMETERS);
+	if (flags & FFA_PARTITION_COUNT_ONLY)
+		return answer(out, list_partitions(vcpu->partition, NULL));
+	spin_lock(&ffa->lock);
+	if (!ffa->rx)
+		error = FFA_DENIED;
+	else if (ffa->rx_state != RX_EMPTY)
+		error = FFA_BUSY;
+	else
+		ffa->rx_state = RX_FULL;
+	spin_unlock(&ffa->lock);
+	if (error)
+		return ffa_error(out, error);
+	count = list_partitions(vcpu->partition, ffa->rx);
+	*out = (struct call_results){
+		.x0 = FFA_SUCCESS_32, .x2 = count, .x3 = sizeof(struct ffa_partition_info), .count = 4};
+	return EXIT_NEXT;
+}
+
+/*
+ * Buffers: one page each, in the partition's own memory.
+ */
+
+static uint8_t *buffer_page(const struct partition *partition, uint64_t address)
+{
+	return address % PAGE_SIZE ? NULL : partition_memory(partition, gpa(address), PAGE_SIZE);
+}
+
+static enum exit_action ffa_rxtx_map(struct vcpu *vcpu, const struct call_arguments *in,
+				     struct call_results *out)
+{
+	struct ffa *ffa = vcpu->partition->ffa;
+	uint8_t *tx = buffer_page(vcpu->partition, in->x1), *rx = buffer_page(vcpu->partition, in->x2);
+	bool mapped;
+
+	if (in->x3 != 1 || !tx || !rx || tx == rx)
+		return ffa_error(out, FFA_INVALID_PARAMETERS);
+	spin_lock(&ffa->lock);
+	mapped = ffa->tx;
+	if (!mapped) {
+		ffa->tx_gpa = in->x1;
+		ffa->rx_gpa = in->x2;
+		ffa->tx = tx;
+		ffa->rx = rx;
+		ffa->rx_state = RX_EMPTY;
+	}
+	spin_unlock(&ffa->lock);
+	return mapped ? ffa_error(out, FFA_DENIED) : ffa_success(out);
+}
+
+/* With the lock. What is in the inbox is lost. */
+static bool unmap_buffers(struct ffa *ffa)
+{
+	bool mapped = ffa->tx;
+
+	ffa->tx = ffa->rx = NULL;
+	ffa->tx_gpa = ffa->rx_gpa = 0;
+	ffa->rx_state = RX_EMPTY;
+	return mapped;
+}
+
+/* x1: an endpoint of somebody else's, which only a hypervisor may name. */
+static enum exit_action ffa_rxtx_unmap(struct vcpu *vcpu, const struct call_arguments *in,
+				       struct call_results *out)
+{
+	struct ffa *ffa = vcpu->partition->ffa;
+	bool mapped;
+
+	spin_lock(&ffa->lock);
+	mapped = in->x1 == 0 && unmap_buffers(ffa);
+	spin_unlock(&ffa->lock);
+	return mapped ? ffa_success(out) : ffa_error(out, FFA_INVALID_PARAMETERS);
+}
+
+bool ffa_release_rx(struct ffa *ffa)
+{
+	bool had = ffa->rx_state == RX_FULL;
+
+	if (had)
+		ffa->rx_state = RX_EMPTY;
+	return had;
+}
+
+static enum exit_action ffa_rx_release(struct vcpu *vcpu, const struct call_arguments *in,
+				       struct call_results *out)
+{
+	struct ffa *ffa = vcpu->partition->ffa;
+	bool had;
+
+	if (in->x1 != 0)
+		return ffa_error(out, FFA_INVALID_PARAMETERS);
+	spin_lock(&ffa->lock);
+	had = ffa_release_rx(ffa);
+	spin_unlock(&ffa->lock);
+	return had ? ffa_success(out) : ffa_error(out, FFA_DENIED);
+}
+
+/*
+ * Console
+ */
 
 static enum exit_action console_log(struct vcpu *vcpu, const struct call_arguments *in,
 				    struct call_results *out)
@@ -35,16 +257,128 @@ static enum exit_action console_log(struct vcpu *vcpu, const struct call_argumen
 	size_t taken = 0;
 
 	if (in->x1 == 0 || in->x1 > LOG_REGISTERS * width)
-		return ffa_error(out, FFA_INVALID_PARAMETERS, 0);
+		return ffa_error(out, FFA_INVALID_PARAMETERS);
 	for (size_t i = 0; i < LOG_REGISTERS; i++)
 		memcpy(text + i * width, &words[i], width);
 	if (vendor_console_settle(vcpu->partition)) /* what was written to the ring earlier is read earlier */
 		taken = console_write(vcpu->partition, text, in->x1);
-	return taken == in->x1 ? ffa_success(out) : ffa_error(out, FFA_RETRY, taken);
+	if (taken == in->x1)
+		return ffa_success(out);
+	(void)ffa_error(out, FFA_RETRY);
+	out->x3 = taken;
+	return EXIT_NEXT;
 }
 
-#define FFA_FIRST CALL_NUMBER(FFA_CONSOLE_LOG_32)
+/*
+ * Lives
+ */
+
+static void read_channels(struct partition *partition)
+{
+	for (uint32_t i = 0; i < machine_config->channel_count; i++) {
+		const struct channel_config *channel = &machine_config->channel[i];
+
+		for (unsigned side = 0; side < 2; side++)
+			if (channel->between[side] == partition->id)
+				partition->ffa->rights[channel->between[!side]] = (uint8_t)channel->allow;
+	}
+}
+
+static bool any_right(const struct ffa *ffa, uint32_t right)
+{
+	for (uint32_t i = 0; i < CONFIG_MAX_PARTITIONS; i++)
+		if (ffa->rights[i] & right)
+			return true;
+	return false;
+}
+
+static size_t size_of(const struct partition *partition)
+{
+	size_t size = sizeof(struct ffa) + partition->vcpu_count * sizeof(struct ffa_vcpu);
+
+	return partition->config->mode == MODE_PARA ? ALIGN_UP(size, CACHE_LINE) : 0;
+}
+
+static enum status create(struct partition *partition, struct ffa *ffa)
+{
+	partition->ffa = ffa;
+	read_channels(partition);
+	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
+		ffa->vcpu[i].shared = &partition->vcpu[i];
+		ffa->vcpu[i].partition = partition;
+	}
+	if (!any_right(ffa, CHANNEL_MESSAGE))
+		return OK;
+	ffa->inbox = pool_allocate(FFA_BUFFER_SIZE / PAGE_SIZE);
+	return ffa->inbox ? OK : ERR_NO_MEMORY;
+}
+
+enum status calls_create(void)
+{
+	enum status status = OK;
+	size_t size = 0;
+	uint8_t *place;
+
+	for (uint32_t i = 0; i < partition_count; i++)
+		size += size_of(&partitions[i]);
+	if (size == 0)
+		return OK;
+	place = pool_allocate(ALIGN_UP(size, PAGE_SIZE) / PAGE_SIZE);
+	if (!place)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; !status && i < partition_count; i++) {
+		if (partitions[i].config->mode == MODE_PARA)
+			status = create(&partitions[i], (struct ffa *)place);
+		place += size_of(&partitions[i]);
+	}
+	return status;
+}
+
+void ffa_vcpu_reset(struct vcpu *vcpu)
+{
+	struct ffa_vcpu *own = ffa_vcpu_of(vcpu);
+
+	ffa_direct_reset(own);
+	atomic_store(&own->notifications, 0);
+}
+
+/* Others may still set and send what they may towards the next life, once it has bound and mapped anew. */
+void ffa_partition_reset(struct partition *partition)
+{
+	struct ffa *ffa = partition->ffa;
+
+	spin_lock(&ffa->lock);
+	(void)unmap_buffers(ffa);
+	memset(ffa->bound, 0, sizeof(ffa->bound));
+	ffa->per_vcpu = 0;
+	atomic_store(&ffa->notifications, 0);
+	atomic_store(&ffa->framework, 0);
+	spin_unlock(&ffa->lock);
+	for (uint32_t i = 0; i < partition_count; i++)
+		if (ffa->rights[i])
+			ffa_raise(&partitions[i], 0, BH_EVENT_PEER);
+}
+
+#define FFA_FIRST     CALL_NUMBER(FFA_ERROR)
+#define ROW(function) [CALL_NUMBER(function) - FFA_FIRST]
 static const struct call_row ffa_rows[] = {
-	[CALL_NUMBER(FFA_CONSOLE_LOG_32) - FFA_FIRST] = {console_log, CALL_BOTH, false},
+	ROW(FFA_VERSION) = {ffa_version, CALL_32, true},
+	ROW(FFA_FEATURES) = {ffa_features, CALL_32, true},
+	ROW(FFA_RX_RELEASE) = {ffa_rx_release, CALL_32, true},
+	ROW(FFA_RXTX_MAP_32) = {ffa_rxtx_map, CALL_BOTH, true},
+	ROW(FFA_RXTX_UNMAP) = {ffa_rxtx_unmap, CALL_32, true},
+	ROW(FFA_PARTITION_INFO_GET) = {ffa_partition_info_get, CALL_32, true},
+	ROW(FFA_ID_GET) = {ffa_id_get, CALL_32, true},
+	ROW(FFA_SPM_ID_GET) = {ffa_spm_id_get, CALL_32, true},
+	ROW(FFA_MSG_WAIT) = {ffa_msg_wait, CALL_32, true},
+	ROW(FFA_YIELD) = {ffa_yield, CALL_32, true},
+	ROW(FFA_MSG_SEND_DIRECT_REQ_32) = {ffa_direct_request, CALL_BOTH, true},
+	ROW(FFA_MSG_SEND_DIRECT_RESP_32) = {ffa_direct_response, CALL_BOTH, true},
+	ROW(FFA_MSG_SEND2) = {ffa_msg_send2, CALL_32, true},
+	ROW(FFA_NOTIFICATION_BIND) = {ffa_notification_bind, CALL_32, true},
+	ROW(FFA_NOTIFICATION_UNBIND) = {ffa_notification_unbind, CALL_32, true},
+	ROW(FFA_NOTIFICATION_SET) = {ffa_notification_set, CALL_32, true},
+	ROW(FFA_NOTIFICATION_GET) = {ffa_notification_get, CALL_32, true},
+	ROW(FFA_CONSOLE_LOG_32) = {console_log, CALL_BOTH, false},
 };
 const struct call_service ffa_service = {FFA_FIRST, ARRAY_SIZE(ffa_rows), ffa_rows};

@@ -13,8 +13,7 @@ static enum exit_action smccc_version(struct vcpu *vcpu, const struct call_argum
 	return EXIT_NEXT;
 }
 
-/* Answers for every call there is, not only Arm's own range: FFA_CONSOLE_LOG has no other way to be found
- * yet. */
+/* Answers for every call there is, not only Arm's own range. */
 static enum exit_action arch_features(struct vcpu *vcpu, const struct call_arguments *in,
 				      struct call_results *out)
 {

@@ -347,6 +347,7 @@ void vendor_vcpu_reset(struct vcpu *vcpu)
 	vcpu->upcall_vector = 0;
 	vcpu_set_timer(vcpu, TIMER_DEADLINE, TIMER_NEVER);
 	pvtime_vcpu_reset(vcpu);
+	ffa_vcpu_reset(vcpu);
 	if (vcpu->shared->index == CONSOLE_VCPU)
 		(void)vendor_console_settle(vcpu->partition); /* the rest follows by itself */
 }

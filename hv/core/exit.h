@@ -63,6 +63,8 @@ void exit_forget_instructions(struct vcpu *vcpu);
  * or event is that too. EXIT_NEXT: woken; EXIT_LEAVE_NEXT: has to leave.
  */
 enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes);
+/* For calls that block: until `woken` says so, which is asked again after every request to the vCPU. */
+enum exit_action vcpu_wait_until(struct vcpu *vcpu, bool (*woken)(struct vcpu *vcpu));
 
 /* XSETBV with index ECX, value EDX:EAX: validated, then written (the guest's XCR0 stays in the CPU). CPL was
  * checked. */

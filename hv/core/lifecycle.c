@@ -405,8 +405,12 @@ static void serve(struct vcpu *vcpu, uint32_t requests)
 	}
 	if (requests & REQUEST_INIT)
 		reset_private_state(vcpu);
-	if (unlikely(requests & REQUEST_MACHINE))
+	if (likely(!(requests & (REQUEST_MACHINE | REQUEST_MESSAGE))))
+		return;
+	if (requests & REQUEST_MACHINE)
 		machine_events_report();
+	if (requests & REQUEST_MESSAGE)
+		ffa_take_message(vcpu);
 }
 
 /* In long work of the hypervisor itself: timers and console only, everything else stays pending. */
@@ -518,6 +522,24 @@ enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes)
 			return EXIT_NEXT;
 		}
 		halt_until_requested(vcpu, wakes ? HALTED : HALTED_FOR_GOOD);
+	}
+}
+
+enum exit_action vcpu_wait_until(struct vcpu *vcpu, bool (*woken)(struct vcpu *vcpu))
+{
+	struct vcpu_shared *shared = vcpu->shared;
+
+	if (virt->restore_host)
+		virt->restore_host(vcpu);
+	for (;;) {
+		serve(vcpu, atomic_exchange(&shared->requests, 0));
+		if (!may_run(vcpu))
+			return EXIT_LEAVE_NEXT;
+		if (woken(vcpu)) {
+			atomic_fetch_or(&shared->requests, REQUEST_INTERRUPT); /* what came meanwhile */
+			return EXIT_NEXT;
+		}
+		halt_until_requested(vcpu, HALTED);
 	}
 }
 

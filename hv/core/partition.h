@@ -16,6 +16,7 @@
 #include "hv/mem/page_map.h"
 
 struct full_devices; /* hv/device/full.h */
+struct ffa;	     /* hv/call/ffa.h */
 
 enum partition_state { PARTITION_OFF, PARTITION_STARTING, PARTITION_RUNNING };
 
@@ -96,6 +97,7 @@ struct partition {
 	_Atomic uint32_t memory_protected;    /* PSCI MEM_PROTECT: what the guest asked for */
 	uint64_t console_ring_gpa;	      /* para; 0: none */
 	struct bh_console_ring *console_ring; /* in the guest window: only this partition's CPUs */
+	struct ffa *ffa;		      /* para; NULL in full */
 };
 
 extern struct partition *partitions; /* [partition_count], in the pool */

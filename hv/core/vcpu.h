@@ -69,6 +69,7 @@ struct exit_statistics {
 #define REQUEST_NMI	  (1u << 5) /* full: virtual NMI received */
 #define REQUEST_MACHINE	  (1u << 7) /* the machine has something to tell (arch/x86/machine_events.h) */
 #define REQUEST_CONSOLE	  (1u << 6) /* para: fetch console input into the ring; CPU 0: console work */
+#define REQUEST_MESSAGE	  (1u << 8) /* para, vCPU 0: a message is in the partition's inbox */
 
 enum vcpu_state {
 	VCPU_OFF,      /* PSCI OFF; full: waits for a start-up IPI */

@@ -97,9 +97,17 @@
 #define FFA_CONSOLE_LOG_64     0xC400008Au /* x1 count <= 48, characters packed 8 a register from x2 */
 #define FFA_ERROR	       0x84000060u
 #define FFA_SUCCESS_32	       0x84000061u
+#define FFA_SUCCESS_64	       0xC4000061u
 #define FFA_NOT_SUPPORTED      (-1)
 #define FFA_INVALID_PARAMETERS (-2)
+#define FFA_NO_MEMORY	       (-3)
+#define FFA_BUSY	       (-4)
+#define FFA_INTERRUPTED	       (-5)
+#define FFA_DENIED	       (-6)
 #define FFA_RETRY	       (-7) /* CONSOLE_LOG: x3 characters were taken, the console has no room for more */
+#define FFA_ABORTED	       (-8)
+#define FFA_NO_DATA	       (-9)
+#define FFA_NOT_READY	       (-10)
 
 #define TRNG_VERSION		0x84000050u
 #define TRNG_FEATURES		0x84000051u
@@ -126,6 +134,73 @@ struct pv_stolen_time {
 };
 
 /*
+ * Tier 2: FF-A 1.1 between the partitions that a channel joins. An endpoint is named by its partition id
+ * (from 1); 0 is the hypervisor. `ids`: sender << 16 | receiver.
+ */
+#define FFA_VERSION		    0x84000063u
+#define FFA_FEATURES		    0x84000064u
+#define FFA_RX_RELEASE		    0x84000065u
+#define FFA_RXTX_MAP_32		    0x84000066u
+#define FFA_RXTX_MAP_64		    0xC4000066u
+#define FFA_RXTX_UNMAP		    0x84000067u
+#define FFA_PARTITION_INFO_GET	    0x84000068u
+#define FFA_ID_GET		    0x84000069u
+#define FFA_SPM_ID_GET		    0x84000085u
+#define FFA_MSG_WAIT		    0x8400006Bu
+#define FFA_YIELD		    0x8400006Cu
+#define FFA_MSG_SEND_DIRECT_REQ_32  0x8400006Fu
+#define FFA_MSG_SEND_DIRECT_REQ_64  0xC400006Fu
+#define FFA_MSG_SEND_DIRECT_RESP_32 0x84000070u
+#define FFA_MSG_SEND_DIRECT_RESP_64 0xC4000070u
+#define FFA_MSG_SEND2		    0x84000086u
+#define FFA_NOTIFICATION_BIND	    0x8400007Fu
+#define FFA_NOTIFICATION_UNBIND	    0x84000080u
+#define FFA_NOTIFICATION_SET	    0x84000081u
+#define FFA_NOTIFICATION_GET	    0x84000082u
+#define FFA_INTERRUPT		    0x84000062u /* result of MSG_WAIT: an event is pending */
+
+#define FFA_VERSION_1_1	     0x10001u
+#define FFA_VERSION_RESERVED (1u << 31)
+#define FFA_FEATURE_NPI	     1u /* FFA_FEATURES: x2 is the event of notifications */
+#define FFA_IDS(from, to)    ((uint32_t)(from) << 16 | (uint32_t)(to))
+#define FFA_HYPERVISOR_ID    0u
+
+/* NOTIFICATION_BIND and SET, x2. */
+#define FFA_NOTIFY_PER_VCPU   (1u << 0)
+#define FFA_NOTIFY_DELAY      (1u << 1) /* SET: no effect, each vCPU has a CPU of its own */
+#define FFA_NOTIFY_VCPU_SHIFT 16	/* SET: the vCPU of a per-vCPU notification */
+/* NOTIFICATION_GET, x2: which bitmaps; they come in x2/x3 (secure: none), x4/x5, x6 (none), x7. */
+#define FFA_GET_SECURE		  (1u << 0)
+#define FFA_GET_PARTITIONS	  (1u << 1)
+#define FFA_GET_SPM		  (1u << 2)
+#define FFA_GET_HYPERVISOR	  (1u << 3)
+#define FFA_FRAMEWORK_RX_FULL	  (1u << 0) /* in x7: a message has come into the RX buffer */
+#define FFA_WAIT_RETAIN_RX	  (1u << 0) /* MSG_WAIT, x2: keep the RX buffer */
+#define FFA_SEND_DELAY		  (1u << 1) /* MSG_SEND2, x2: no effect */
+#define FFA_PARTITION_COUNT_ONLY  (1u << 0) /* PARTITION_INFO_GET, x5 */
+#define FFA_PROPERTY_DIRECT_RECV  (1u << 0) /* struct ffa_partition_info */
+#define FFA_PROPERTY_DIRECT_SEND  (1u << 1)
+#define FFA_PROPERTY_INDIRECT	  (1u << 2)
+#define FFA_PROPERTY_NOTIFICATION (1u << 3)
+#define FFA_PROPERTY_64		  (1u << 8)
+
+struct ffa_partition_info {
+	uint16_t id;
+	uint16_t contexts; /* vCPUs */
+	uint32_t properties;
+	uint32_t uuid[4]; /* 0: partitions have no protocol UUIDs */
+};
+
+/* At the start of an indirect message in TX and RX. */
+struct ffa_message {
+	uint32_t flags;	   /* 0 */
+	uint32_t reserved; /* 0 */
+	uint32_t offset;   /* of the payload, from the start of the buffer; 20 at least */
+	uint16_t receiver, sender;
+	uint32_t size; /* of the payload */
+};
+
+/*
  * Vendor calls (owner 6). Para partitions only; a full partition gets NOT_SUPPORTED. All take 64-bit
  * arguments. Shared pages are page-aligned GPAs in the partition's own memory; x1 = 0 takes the page back.
  */
@@ -142,6 +217,8 @@ struct pv_stolen_time {
 #define BH_EVENT_TIMER	       63
 #define BH_EVENT_CONSOLE_INPUT 62
 #define BH_EVENT_CONSOLE_SPACE 61
+#define BH_EVENT_NOTIFICATION  60 /* NOTIFICATION_GET has something: on vCPU 0, or the one it was set for */
+#define BH_EVENT_PEER	       59 /* a partition that a channel leads to has started or ended: on vCPU 0 */
 
 /*
  * One page for each vCPU. After an event was raised, and (pending & ~mask) is not zero, the upcall vector is

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define CONFIG_MAX_PARTITIONS 16
+#define CONFIG_MAX_CHANNELS   32
 #define CONFIG_MAX_CPUS	      64 /* physical CPUs, and vCPUs of one partition */
 #define CONFIG_NAME_SIZE      16 /* with the closing NUL */
 #define CONFIG_PATH_SIZE      128
@@ -45,6 +46,19 @@ struct partition_config {
 	uint32_t line;		    /* where its section begins, for messages */
 };
 
+/* What the two partitions of a channel may do with each other; without it they do not know of each other. */
+#define CHANNEL_MESSAGE (1u << 0) /* FF-A messages, indirect and direct */
+#define CHANNEL_NOTIFY	(1u << 1) /* notifications */
+#define CHANNEL_SHARE	(1u << 2) /* share, lend and donate memory */
+
+struct channel_config {
+	char name[CONFIG_NAME_SIZE];
+	uint32_t
+		between[2]; /* indexes into config.partition[], both para; no other channel joins these two */
+	uint32_t allow;	    /* CHANNEL_* */
+	uint32_t line;	    /* where its section begins, for messages */
+};
+
 struct config {
 	bool console_serial; /* default true, true */
 	bool console_screen;
@@ -53,6 +67,8 @@ struct config {
 	bool poweroff_when_done; /* all partitions ended: power off; default true */
 	uint32_t partition_count;
 	struct partition_config partition[CONFIG_MAX_PARTITIONS];
+	uint32_t channel_count;
+	struct channel_config channel[CONFIG_MAX_CHANNELS];
 };
 
 /* One mistake in the text. `message` says what was found and what was expected, without position or newline.

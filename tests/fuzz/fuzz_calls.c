@@ -74,6 +74,20 @@ static uint32_t take_function(struct input *input)
 		VENDOR_CONSOLE_RING,
 		VENDOR_CONSOLE_KICK,
 		VENDOR_CLOCK_PAGE,
+		FFA_VERSION,
+		FFA_FEATURES,
+		FFA_RX_RELEASE,
+		FFA_RXTX_MAP_64,
+		FFA_RXTX_UNMAP,
+		FFA_PARTITION_INFO_GET,
+		FFA_MSG_WAIT,
+		FFA_MSG_SEND_DIRECT_REQ_64,
+		FFA_MSG_SEND_DIRECT_RESP_64,
+		FFA_MSG_SEND2,
+		FFA_NOTIFICATION_BIND,
+		FFA_NOTIFICATION_UNBIND,
+		FFA_NOTIFICATION_SET,
+		FFA_NOTIFICATION_GET,
 	};
 	uint8_t which = (uint8_t)take(input, 1);
 
@@ -101,7 +115,11 @@ static void step_call(struct input *input)
 
 	for (unsigned i = 1; i <= 3; i++)
 		in.x[i] = take_argument(input);
-	(void)fake_call(cpu, in);
+	/* Every fourth caller is a peer. */
+	if (fake.config.mode == MODE_PARA && cpu == 3)
+		(void)fake_call_on(&fake.peer[in.x[1] & 1].vcpu[in.x[2] & 1], in);
+	else
+		(void)fake_call(cpu, in);
 	if (fake.action != EXIT_NEXT && fake.action != EXIT_LEAVE && fake.action != EXIT_LEAVE_NEXT)
 		require(fake.action == EXIT_UD && fake.config.mode == MODE_FULL);
 }
@@ -124,13 +142,14 @@ static void step_core(struct input *input)
 
 	if (fake.config.mode != MODE_PARA)
 		return;
-	switch (take(input, 1) % 7) {
+	switch (take(input, 1) % 8) {
 	case 0: vendor_console_input(vcpu); break;
 	case 1: vendor_console_poll(vcpu); break;
 	case 2: vendor_timer(vcpu); break;
 	case 3: vendor_vcpu_reset(vcpu); break;
 	case 4: pvtime_account(vcpu, take(input, 8)); break;
 	case 5: call_partition_reset(&fake.partition); break;
+	case 6: ffa_take_message(&fake.vcpu[0]); break;
 	default: (void)events_due(vcpu); break;
 	}
 	fake.console_length = 0;

@@ -9,12 +9,17 @@
 #include "hv/call/call.h"
 #include "hv/call/entropy.h"
 #include "hv/console/console.h"
+#include "hv/mem/pool.h"
 #include "tests/unit/fake_partition.h"
 
 /* Full partitions have one, and calls never look into it. */
 #define FAKE_LAPIC ((struct lapic *)&fake)
 
 struct fake fake;
+
+struct partition *partitions = fake.all;
+uint32_t partition_count = 1 + FAKE_PEERS;
+const struct config *machine_config = &fake.machine;
 
 uint32_t tsc_khz = FAKE_TSC_KHZ;
 uint32_t apic_timer_khz = 1000000;
@@ -27,6 +32,46 @@ static void require(bool promise, const char *what)
 		return;
 	(void)fprintf(stderr, "broken promise: %s\n", what);
 	abort();
+}
+
+static void create_vcpu(struct partition *partition, struct vcpu *vcpu, struct vcpu_shared *shared,
+			uint32_t index)
+{
+	shared->index = index;
+	vcpu->shared = shared;
+	vcpu->partition = partition;
+	vcpu->lapic = partition->config->mode == MODE_FULL ? FAKE_LAPIC : NULL;
+	for (unsigned kind = 0; kind < TIMERS; kind++)
+		vcpu->timer[kind] = TIMER_NEVER;
+	if (partition->config->mode == MODE_PARA)
+		vendor_vcpu_reset(vcpu);
+}
+
+static void create_peer(uint32_t index)
+{
+	struct fake_peer *peer = &fake.peer[index];
+	struct partition *partition = &fake.all[1 + index];
+
+	peer->config = fake.config;
+	peer->config.mode = MODE_PARA;
+	peer->config.cpus = FAKE_PEER_VCPUS;
+	peer->memory = calloc(FAKE_MEMORY_PAGES, PAGE_SIZE);
+	require(peer->memory != NULL, "memory for the test");
+	partition->id = 1 + index;
+	partition->config = &peer->config;
+	partition->vcpu_count = FAKE_PEER_VCPUS;
+	partition->vcpu = peer->shared;
+	partition->memory_low = FAKE_MEMORY_SIZE;
+	atomic_store(&partition->state, PARTITION_RUNNING);
+}
+
+static void create_channels(void)
+{
+	fake.machine.channel_count = 2;
+	fake.machine.channel[0] = (struct channel_config){
+		.between = {0, 1}, .allow = CHANNEL_MESSAGE | CHANNEL_NOTIFY | CHANNEL_SHARE};
+	fake.machine.channel[1] =
+		(struct channel_config){.between = {2, 0}, .allow = CHANNEL_NOTIFY | CHANNEL_SHARE};
 }
 
 void fake_create(enum partition_mode mode)
@@ -48,30 +93,57 @@ void fake_create(enum partition_mode mode)
 	fake.entropy_present = true;
 	fake.entropy_left = UINT32_MAX;
 	fake.entropy_value = 0x1122334455667788;
-	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
-		fake.shared[i].index = i;
-		fake.vcpu[i].shared = &fake.shared[i];
-		fake.vcpu[i].partition = &fake.partition;
-		fake.vcpu[i].lapic = mode == MODE_FULL ? FAKE_LAPIC : NULL;
-		for (unsigned kind = 0; kind < TIMERS; kind++)
-			fake.vcpu[i].timer[kind] = TIMER_NEVER;
-		if (mode == MODE_PARA)
-			vendor_vcpu_reset(&fake.vcpu[i]);
+	for (uint32_t i = 0; i < FAKE_PEERS; i++)
+		create_peer(i);
+	create_channels();
+	require(calls_create() == OK, "the calls' own memory");
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++)
+		create_vcpu(&fake.partition, &fake.vcpu[i], &fake.shared[i], i);
+	for (uint32_t i = 0; i < FAKE_PEERS * FAKE_PEER_VCPUS; i++) {
+		struct fake_peer *peer = &fake.peer[i / FAKE_PEER_VCPUS];
+		uint32_t index = i % FAKE_PEER_VCPUS;
+
+		create_vcpu(&fake.all[1 + i / FAKE_PEER_VCPUS], &peer->vcpu[index], &peer->shared[index],
+			    index);
+		atomic_store(&peer->shared[index].state, VCPU_ON);
 	}
+	atomic_store(&fake.partition.state, PARTITION_RUNNING);
 	atomic_store(&fake.shared[0].state, VCPU_ON);
 }
 
 void fake_destroy(void)
 {
 	free(fake.memory);
+	for (unsigned i = 0; i < FAKE_PEERS; i++)
+		free(fake.peer[i].memory);
+	for (unsigned i = 0; i < fake.pool_count; i++)
+		free(fake.pool[i]);
 	memset(&fake, 0, sizeof(fake));
+	fake.pool_room = FAKE_POOL;
 	fake.console_room = FAKE_CONSOLE_SIZE;
 }
 
-struct fake_registers fake_call(unsigned cpu, struct fake_registers in)
+/* Calls with more than four results. */
+static bool fills_eight(uint64_t function)
+{
+	switch (function & ~(uint64_t)SMCCC_64) {
+	case FFA_NOTIFICATION_GET:
+	case FFA_MSG_WAIT:
+	case FFA_MSG_SEND_DIRECT_REQ_32:
+	case FFA_MSG_SEND_DIRECT_RESP_32: return true;
+	default: return false;
+	}
+}
+
+static bool is_result(unsigned reg, bool eight)
+{
+	return reg == RAX || reg == RSI || reg == RDX || reg == RCX || (eight && reg >= R8 && reg <= R11);
+}
+
+struct fake_registers fake_call_on(struct vcpu *vcpu, struct fake_registers in)
 {
 	static const uint8_t passed[8] = {RAX, RSI, RDX, RCX, R8, R9, R10, R11};
-	union guest_registers *regs = &fake.vcpu[cpu].regs;
+	union guest_registers *regs = &vcpu->regs;
 	union guest_registers before;
 	struct fake_registers out;
 
@@ -80,14 +152,19 @@ struct fake_registers fake_call(unsigned cpu, struct fake_registers in)
 	for (unsigned i = 0; i < 8; i++)
 		regs->at[passed[i]] = in.x[i];
 	before = *regs;
-	fake.action = exit_hypercall(&fake.vcpu[cpu]);
+	fake.action = exit_hypercall(vcpu);
 	for (unsigned i = 0; i < GENERAL_REGISTERS; i++)
-		if (i != RAX && i != RSI && i != RDX && i != RCX)
+		if (!is_result(i, fills_eight((uint32_t)in.x[0])))
 			require(regs->at[i] == before.at[i],
 				"every call preserves RDI, RBX, RBP, RSP and R8 to R15");
 	for (unsigned i = 0; i < 8; i++)
 		out.x[i] = regs->at[passed[i]];
 	return out;
+}
+
+struct fake_registers fake_call(unsigned cpu, struct fake_registers in)
+{
+	return fake_call_on(&fake.vcpu[cpu], in);
 }
 
 uint64_t fake_call3(unsigned cpu, uint32_t function, uint64_t x1, uint64_t x2, uint64_t x3)
@@ -119,7 +196,9 @@ bool partition_contains(const struct partition *partition, gpa_t address, uint64
 
 void *partition_memory(const struct partition *partition, gpa_t address, uint64_t size)
 {
-	return partition_contains(partition, address, size) ? fake.memory + address.value : NULL;
+	uint8_t *memory = partition->id ? fake.peer[partition->id - 1].memory : fake.memory;
+
+	return partition_contains(partition, address, size) ? memory + address.value : NULL;
 }
 
 enum status partition_command(struct partition *partition, enum partition_order order, const char *reason)
@@ -148,6 +227,29 @@ enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes)
 	if (fake.wait_hook)
 		fake.wait_hook(vcpu);
 	return fake.wait_result;
+}
+
+/* Where nothing wakes the vCPU an order ends the wait, which resets it. */
+enum exit_action vcpu_wait_until(struct vcpu *vcpu, bool (*woken)(struct vcpu *vcpu))
+{
+	fake.waits++;
+	if (fake.wait_hook)
+		fake.wait_hook(vcpu);
+	if (fake.wait_result == EXIT_NEXT && woken(vcpu))
+		return EXIT_NEXT;
+	vendor_vcpu_reset(vcpu);
+	return EXIT_LEAVE_NEXT;
+}
+
+void *pool_allocate(size_t pages)
+{
+	void *address;
+
+	if (fake.pool_count >= fake.pool_room)
+		return NULL;
+	address = calloc(pages, PAGE_SIZE);
+	fake.pool[fake.pool_count++] = address;
+	return address;
 }
 
 /*

@@ -1,7 +1,8 @@
 /*
  * A partition without a machine: memory from the heap (so that the address sanitizer guards its end), vCPUs
  * that run nowhere, and fakes of what the hypercalls ask of the core, the console and the clock, each leaving
- * a trace to look at. For unit tests and fuzzers; there is one at a time.
+ * a trace to look at. For unit tests and fuzzers; there is one at a time. It has two peers: a channel to the
+ * first allows all, one to the second everything but messages; the two do not know each other.
  */
 #pragma once
 
@@ -12,16 +13,33 @@
 #include "hv/core/partition.h"
 
 #define FAKE_VCPUS	  4
+#define FAKE_PEER_VCPUS	  2
+#define FAKE_PEERS	  2
 #define FAKE_MEMORY_PAGES 16
 #define FAKE_MEMORY_SIZE  (FAKE_MEMORY_PAGES * PAGE_SIZE)
 #define FAKE_CONSOLE_SIZE 16384
 #define FAKE_STOLEN_GPA	  (15 * PAGE_SIZE)
 #define FAKE_BOOT_CR3	  0x7000u
 #define FAKE_TSC_KHZ	  2500000u
+#define FAKE_POOL	  64
+
+struct fake_peer {
+	struct partition_config config;
+	struct vcpu vcpu[FAKE_PEER_VCPUS];
+	struct vcpu_shared shared[FAKE_PEER_VCPUS];
+	uint8_t *memory;
+};
 
 struct fake {
-	struct partition partition;
+	union {
+		struct partition partition;
+		struct partition all[1 + FAKE_PEERS];
+	};
 	struct partition_config config;
+	struct fake_peer peer[FAKE_PEERS]; /* all[1] and all[2]: para, running */
+	struct config machine;		   /* its channels */
+	void *pool[FAKE_POOL];
+	unsigned pool_count, pool_room;
 	struct vcpu vcpu[FAKE_VCPUS];
 	struct vcpu_shared shared[FAKE_VCPUS];
 	uint8_t *memory; /* GPA 0 .. FAKE_MEMORY_SIZE */
@@ -58,6 +76,8 @@ struct fake_registers {
 	uint64_t x[8];
 };
 struct fake_registers fake_call(unsigned cpu, struct fake_registers in);
+/* The same for any vCPU. */
+struct fake_registers fake_call_on(struct vcpu *vcpu, struct fake_registers in);
 /* The short form: x0 only. */
 uint64_t fake_call3(unsigned cpu, uint32_t function, uint64_t x1, uint64_t x2, uint64_t x3);
 

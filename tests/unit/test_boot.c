@@ -75,7 +75,7 @@ static void strangers_are_not_recognised(void **state)
 	boot.size--;
 	expect_refused(boot_recognise(&boot, message), "use both of one build");
 	boot.version = BOOT_INFO_VERSION - 1;
-	expect_refused(boot_recognise(&boot, message), "version 2, the hypervisor version 3");
+	expect_refused(boot_recognise(&boot, message), "version 3, the hypervisor version 4");
 	boot.magic++;
 	expect_refused(boot_recognise(&boot, message), "not started by Bulkhead's loader");
 }
@@ -93,6 +93,9 @@ static void counts_are_bounded(void **state)
 	setup(NULL);
 	boot.config.partition_count = CONFIG_MAX_PARTITIONS + 1;
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "17 partitions");
+	setup(NULL);
+	boot.config.channel_count = CONFIG_MAX_CHANNELS + 1;
+	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "33 channels");
 }
 
 static void addresses_are_checked(void **state)

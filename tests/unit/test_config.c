@@ -9,7 +9,7 @@
 
 #include <bulkhead/config.h>
 
-#define REPORTS_SIZE 8192
+#define REPORTS_SIZE 16384
 
 /* The smallest partition without mistakes, in five lines. */
 #define PARTITION(name) "[partition " name "]\nmode = full\nmemory = 64M\nimage = \\g.elf\n\n"
@@ -296,8 +296,8 @@ static void test_sections(void **state)
 	expect_reports(KEY("[hypervisor]\n[hypervisor]\nlog=info"),
 		       "7:2 a second [hypervisor] section; the first is in line 6\n");
 	expect_reports(KEY("[network]\nkey = value"),
-		       "6:2 unknown section 'network', expected [hypervisor] or [partition "
-		       "NAME]\n");
+		       "6:2 unknown section 'network', expected one of: [hypervisor], [partition NAME], "
+		       "[channel NAME]\n");
 	expect_reports("[Partition a]\nmode = full\nmemory = 64M\n",
 		       "1:2 unknown section 'Partition', did you mean 'partition'?\n"
 		       "1:12 partition 'a' lacks the key 'image' or 'kernel'\n");
@@ -350,6 +350,93 @@ static void test_too_many_partitions(void **state)
 	strcat(text, "[partition p17]\nmode = none\n");
 	expect_reports(text, "81:12 partition number 17 or higher, expected at most 16 partitions\n"
 			     "82:8 found 'none', expected one of: full, para\n");
+}
+
+/* Two para partitions in eight lines. */
+#define PAIR                                                                                                 \
+	"[partition a]\nmode = para\nmemory = 8M\nimage = /p\n"                                              \
+	"[partition b]\nmode = para\nmemory = 8M\nimage = /p\n"
+#define CHANNEL(keys) "[channel c]\n" keys PAIR /* the keys stand in line 2 and 3 */
+
+static void test_channel(void **state)
+{
+	(void)state;
+	const struct channel_config *channel = result.config.channel;
+
+	parse_good(PARTITION("z") PAIR);
+	assert_int_equal(result.config.channel_count, 0);
+	parse_good(PAIR "[channel first]\nbetween = b, a\nallow = notify, share\n"
+			"[partition d]\nmode = para\nmemory = 8M\nimage = /p\n"
+			"[channel a]\nallow = message\nbetween = d, a\n");
+	assert_int_equal(result.config.channel_count, 2);
+	assert_string_equal(channel[0].name, "first");
+	assert_int_equal(channel[0].between[0], 1);
+	assert_int_equal(channel[0].between[1], 0);
+	assert_int_equal(channel[0].allow, CHANNEL_NOTIFY | CHANNEL_SHARE);
+	assert_int_equal(channel[0].line, 9);
+	assert_string_equal(channel[1].name, "a");
+	assert_int_equal(channel[1].between[0], 2);
+	assert_int_equal(channel[1].allow, CHANNEL_MESSAGE);
+	/* Partitions may stand behind the channel that names them. */
+	parse_good(CHANNEL("between = a, b\nallow = message\n"));
+}
+
+static void test_channel_pair(void **state)
+{
+	(void)state;
+	expect_reports(CHANNEL("allow = share\n"), "1:10 channel 'c' lacks the key 'between'\n");
+	expect_reports(CHANNEL("between = a\nallow = share\n"), "2:11 found 1 partition, expected two\n");
+	expect_reports(CHANNEL("between = a, b, a\nallow = share\n"),
+		       "2:11 found 3 partitions, expected two\n");
+	expect_reports(CHANNEL("between = a, a\nallow = share\n"),
+		       "2:11 found 'a' twice, expected two different partitions\n");
+	expect_reports(CHANNEL("between = a, q\nallow = share\n"),
+		       "2:14 found 'q', expected the name of a partition\n");
+	expect_reports(CHANNEL("between = f, b\nallow = share\n") PARTITION("f"),
+		       "2:11 partition 'f' is full, expected one of mode = para: channels are for those\n");
+	expect_reports(PAIR
+		       "[channel c]\nbetween = a, m\nallow = share\n[partition m]\nmode = fool\nmemory = "
+		       "8M\nimage = /p\n",
+		       "13:8 found 'fool', expected one of: full, para\n");
+	expect_reports(PAIR
+		       "[channel c]\nbetween = a, b\nallow = share\n[channel d]\nbetween = b, a\nallow = "
+		       "share\n",
+		       "13:11 channel 'c' (line 9) joins these two already\n");
+}
+
+static void test_channel_rights(void **state)
+{
+	(void)state;
+	expect_reports(CHANNEL("between = a, b\n"), "1:10 channel 'c' lacks the key 'allow'\n");
+	expect_reports(CHANNEL("between = a, b\nallow = share, shout\n"),
+		       "3:16 found 'shout', expected one of: message, notify, share\n");
+	expect_reports(CHANNEL("between = a, b\nallow =\n"),
+		       "3:8 found '', expected one of: message, notify, share\n");
+	expect_reports(CHANNEL("between = a, b\nallow = share, share\n"), "3:16 'share' is listed twice\n");
+}
+
+static void test_channel_names(void **state)
+{
+	char text[16384] = PAIR;
+	size_t used = strlen(text);
+
+	(void)state;
+	expect_reports("[channel]\nbetween = a, b\nallow = share\n" PAIR,
+		       "1:9 expected a name: [channel NAME]\n");
+	expect_reports(PAIR "[channel c]\nbetween = a, b\nallow = share\nmode = para\n",
+		       "12:1 the key 'mode' belongs in a [partition NAME] section\n");
+	expect_reports(KEY("allow = share"), "6:1 the key 'allow' belongs in a [channel NAME] section\n");
+	expect_reports(PAIR "[chanel c]\nbetween = a, b\nallow = share\n",
+		       "9:2 unknown section 'chanel', did you mean 'channel'?\n");
+	expect_reports(PAIR "[partition d]\nmode = para\nmemory = 8M\nimage = /p\n"
+			    "[channel c]\nbetween = a, b\nallow = share\n"
+			    "[channel c]\nbetween = a, d\nallow = share\n",
+		       "16:10 a second channel 'c'; the first is in line 13\n");
+	for (unsigned i = 0; i <= CONFIG_MAX_CHANNELS; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "[channel c%u]\n", i);
+	parse_bytes(text, used);
+	assert_non_null(
+		strstr(result.reports, "41:10 channel number 33 or higher, expected at most 32 channels\n"));
 }
 
 static void test_not_text(void **state)
@@ -407,6 +494,10 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_too_many_partitions),
+		cmocka_unit_test(test_channel),
+		cmocka_unit_test(test_channel_pair),
+		cmocka_unit_test(test_channel_rights),
+		cmocka_unit_test(test_channel_names),
 		cmocka_unit_test(test_not_text),
 		cmocka_unit_test(test_all_mistakes_in_order),
 	};

@@ -55,7 +55,7 @@ static struct {
 	uint64_t device_timer_again; /* when the device wants it next */
 	unsigned arms, ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
 		tables;
-	unsigned nmis, windows_asked, reports;
+	unsigned nmis, windows_asked, reports, messages;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
 	int vector;	/* what full_peek_interrupt() answers */
@@ -205,6 +205,12 @@ void call_partition_reset(struct partition *partition)
 {
 	(void)partition;
 	seen.call_resets++;
+}
+
+void ffa_take_message(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	seen.messages++;
 }
 
 void vendor_vcpu_reset(struct vcpu *vcpu)
@@ -1024,6 +1030,46 @@ static void test_suspend_wakes_while_masked(void **state)
 	assert_int_equal(atomic_load(&vcpus[0].halted), NOT_HALTED);
 }
 
+static bool event_came(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return seen.event_due;
+}
+
+static enum exit_action block(struct vcpu *vcpu)
+{
+	return vcpu_wait_until(vcpu, event_came);
+}
+
+/* A call that blocks: other requests are served meanwhile, and then it sleeps again. */
+static void test_wait_until(void **state)
+{
+	(void)state;
+	boot();
+	seen.guest[0] = block;
+	resume(0);
+	assert_int_equal(atomic_load(&vcpus[0].halted), HALTED);
+	atomic_fetch_or(&vcpus[0].requests, REQUEST_MESSAGE);
+	resume(0);
+	assert_int_equal(seen.messages, 1);
+	assert_int_equal(atomic_load(&vcpus[0].halted), HALTED);
+	seen.event_due = true;
+	atomic_fetch_or(&vcpus[0].requests, REQUEST_INTERRUPT);
+	resume(0);
+	assert_int_equal(atomic_load(&vcpus[0].halted), NOT_HALTED);
+}
+
+static void test_order_ends_wait(void **state)
+{
+	(void)state;
+	boot();
+	seen.guest[0] = block;
+	resume(0);
+	order(alpha, ORDER_STOP, "by hand");
+	run();
+	assert_int_equal(alpha->end, END_STOPPED);
+}
+
 /* Nobody is left who could ever wake it. */
 static void test_halted_for_good(void **state)
 {
@@ -1254,6 +1300,8 @@ int main(void)
 					   TEST(test_halt),
 					   TEST(test_halt_masked),
 					   TEST(test_suspend_wakes_while_masked),
+					   TEST(test_wait_until),
+					   TEST(test_order_ends_wait),
 					   TEST(test_halted_for_good),
 					   TEST(test_order_ends_halt),
 					   TEST(test_due_timer_is_not_slept_over),

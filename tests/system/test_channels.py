@@ -1,0 +1,51 @@
+"""Partitions that talk to each other: ping and pong over a channel, and what stays when one of them ends."""
+
+import os
+import re
+
+import pytest
+
+import system
+
+CONFIG = """
+[partition ping]
+mode    = para
+memory  = 8M
+image   = \\guests\\ping-para.elf
+cmdline = rounds={rounds}
+[partition pong]
+mode     = para
+memory   = 8M
+image    = \\guests\\pong-para.elf
+cmdline  = {pong}
+on_fault = restart
+[channel table]
+between = ping, pong
+allow   = {allow}
+"""
+
+FILES = {f"\\guests\\{name}-para.elf": os.path.join(system.BUILD, f"guests/{name}-para.elf") for name in ("ping", "pong")}
+
+
+def start(platform, rounds, allow="message, notify", pong=""):
+    return system.System(platform, CONFIG.format(rounds=rounds, allow=allow, pong=pong), cpus=2, files=FILES)
+
+
+@pytest.mark.parametrize("platform", ["qemu", "bochs"])
+def test_ping_pong(platform):
+    with start(platform, 20) as machine:
+        machine.expect_boot(r"ping: partition 1 has 1 vCPUs, properties 10f")
+        machine.expect(r"ping: partition 2 has 1 vCPUs, properties 10f")
+        machine.expect(r"ping: done, (\d+) aborted")
+        measured = re.findall(r"bench (\w+) median=", machine.transcript)
+        assert measured == ["direct_request", "notification_set", "notification_round_trip",
+                            "message_4k_round_trip"]
+        assert "wrong" not in machine.transcript and "no notifications" not in machine.transcript
+
+
+def test_server_crashes():
+    """Whoever waits for an answer gets ABORTED, asks again, and the next life answers."""
+    with start("qemu", 2, pong="crash=8") as machine:  # 22 requests, of which each life answers 7
+        machine.expect_boot(r"partition pong restarts \(3 of 3\)")
+        done = machine.expect(r"ping: done, (\d+) aborted")
+        assert int(done.group(1)) >= 3
