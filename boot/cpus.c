@@ -45,7 +45,7 @@ static void *find_root(void)
 		    "is not used",
 		    (uint64_t)roots[i]);
 	}
-	say("warning: the firmware has no ACPI tables that can be used");
+	say("the firmware has no ACPI tables that can be used");
 	return NULL;
 }
 

@@ -22,7 +22,7 @@
 /* A measurement takes at least this many PIT ticks (8.4 ms), so that one tick more or less is 0.01 %. */
 #define MEASURE_TICKS	  10000u
 #define MEASURE_MAX_TICKS 60000u /* more, and the 16-bit counter may have gone round */
-#define MEASURE_RUNS	  5u
+#define MEASURE_RUNS	  15u
 #define MEASURE_AGREE	  2000u /* two runs agree within 1 / this */
 #define SPIN_FIRST	  10000u
 #define SPIN_LAST	  (1u << 30) /* a second or more on any CPU: the PIT does not count */
@@ -109,21 +109,46 @@ static bool agree(uint64_t a, uint64_t b, uint64_t part)
 	return (a > b ? a - b : b - a) <= MAX(a, b) / part;
 }
 
-/* Two runs in a row that agree were not disturbed. */
+/* The run with the middle rate. */
+static struct rates middle(struct rates *run, unsigned count)
+{
+	for (unsigned i = 1; i < count; i++) {
+		const struct rates rates = run[i];
+		unsigned place = i;
+
+		for (; place > 0 && run[place - 1].tsc_khz > rates.tsc_khz; place--)
+			run[place] = run[place - 1];
+		run[place] = rates;
+	}
+	return run[count / 2];
+}
+
+/* Whether an earlier run came to the same. */
+static bool confirmed(const struct rates *run, unsigned last)
+{
+	for (unsigned i = 0; i < last; i++)
+		if (agree(run[last].tsc_khz, run[i].tsc_khz, MEASURE_AGREE))
+			return true;
+	return false;
+}
+
+/*
+ * Two runs that agree were not disturbed. Where this CPU is a thread of a busy host, it may stand still for
+ * so long that the PIT goes round unseen: such a run comes to far too much, and finds no second one.
+ */
 static bool measure_well(struct rates *rates)
 {
-	struct rates before;
+	struct rates run[MEASURE_RUNS];
 
-	if (!measure(&before))
-		return false;
-	for (unsigned run = 1; run < MEASURE_RUNS; run++) {
-		if (!measure(rates))
+	for (unsigned i = 0; i < MEASURE_RUNS; i++) {
+		if (!measure(&run[i]))
 			return false;
-		if (agree(rates->tsc_khz, before.tsc_khz, MEASURE_AGREE))
+		*rates = run[i];
+		if (confirmed(run, i))
 			return rates->tsc_khz != 0;
-		before = *rates;
 	}
 	log_warn("clock: the TSC does not run evenly against the PIT; its frequency is a guess");
+	*rates = middle(run, MEASURE_RUNS);
 	return rates->tsc_khz != 0;
 }
 

@@ -47,9 +47,8 @@ def both_guests_run(system):
 # --- firmware tables
 
 @pytest.mark.parametrize("fault, warnings", [
-    ("no-acpi", ["the firmware has no ACPI tables that can be used"]),
-    ("root-checksum", ["the ACPI root pointer at 0x[0-9a-f]+ has a wrong signature, length or checksum and is not used",
-                       "the firmware has no ACPI tables that can be used"]),
+    ("no-acpi", []),
+    ("root-checksum", ["the ACPI root pointer at 0x[0-9a-f]+ has a wrong signature, length or checksum and is not used"]),
     ("root-size", ["the ACPI root pointer at 0x[0-9a-f]+ has a wrong signature, length or checksum and is not used"]),
     ("xsdt-checksum", ["ACPI has no MADT with a right length and checksum"]),
     ("madt-checksum", ["ACPI has no MADT with a right length and checksum"]),
@@ -62,6 +61,8 @@ def test_damaged_acpi_is_told_and_done_without(tmp_path, fault, warnings):
     with vandalised(tmp_path, fault) as system:
         for warning in warnings:
             system.wait_line(r"\[loader\] warning: " + warning, timeout=BOOT_TIMEOUT)
+        if fault in ("no-acpi", "root-checksum", "root-size"):
+            system.wait_line(r"\[loader\] the firmware has no ACPI tables that can be used", timeout=BOOT_TIMEOUT)
         system.wait_line(r"\[loader\] 2 CPUs, from the firmware's MP services")
         both_guests_run(system)
 
