@@ -7,7 +7,7 @@ build="gcc make nasm gnu-efi mtools gdisk binutils python3 console-setup-linux"
 run="qemu-system-x86 ovmf"
 bochs="bochs bochs-term vgabios ovmf"
 test="$run $bochs libcmocka-dev libzydis-dev clang clang-tidy clang-format cppcheck gcovr libclang-rt-14-dev
-      acpica-tools lz4 python3-pytest python3-pexpect pyflakes3 shellcheck git"
+      acpica-tools lz4 python3-pytest python3-pytest-timeout python3-pexpect pyflakes3 shellcheck git"
 debug="gdb"
 prove="frama-c-base"
 

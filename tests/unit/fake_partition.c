@@ -26,6 +26,9 @@ uint32_t apic_timer_khz = 1000000;
 uint64_t boot_tsc = 1000;
 uint64_t boot_wall_s = 1700000000;
 
+/* Whose call is being served; NULL: none. */
+static const struct partition *caller;
+
 static void require(bool promise, const char *what)
 {
 	if (promise)
@@ -152,7 +155,9 @@ struct fake_registers fake_call_on(struct vcpu *vcpu, struct fake_registers in)
 	for (unsigned i = 0; i < 8; i++)
 		regs->at[passed[i]] = in.x[i];
 	before = *regs;
+	caller = vcpu->partition;
 	fake.action = exit_hypercall(vcpu);
+	caller = NULL;
 	for (unsigned i = 0; i < GENERAL_REGISTERS; i++)
 		if (!is_result(i, fills_eight((uint32_t)in.x[0])))
 			require(regs->at[i] == before.at[i],
@@ -260,7 +265,9 @@ size_t console_write(struct partition *partition, const uint8_t *bytes, size_t c
 {
 	size_t taken = MIN(count, fake.console_room - MIN(fake.console_length, fake.console_room));
 
-	require(partition == &fake.partition, "output is the caller's own");
+	require(partition == (caller ? caller : &fake.partition), "output is the caller's own");
+	if (partition != &fake.partition)
+		return count; /* a peer's is not looked at */
 	memcpy(fake.console + fake.console_length, bytes, taken);
 	fake.console_length += taken;
 	return taken;
