@@ -74,7 +74,7 @@ def make(result, *targets, timeout=1200):
 
 
 def step_build(result):
-    return make(result, "all", "guests", "vandal", "unit-programs", "fuzz-programs")
+    return make(result, "all", "guests", "hostile", "vandal", "unit-programs", "fuzz-programs")
 
 
 def step_lint(result):
