@@ -19,7 +19,7 @@ NOT_ENABLED = "its control is off: the guest does it without an exit"
 ABSENT = "this CPU, as emulated, does not have it"
 OUTSIDE = "only the machine can raise it, and the emulator does not"
 LATER = "the CPU is told of it otherwise: by the request word, before an entry"
-ON_DEMAND = "reached by `make attack`, which is no part of `make test`"
+ON_DEMAND = "done by the attacks, whose guests seldom fault by it and are not asked for their counts"
 NO_REPORT = "none of the guests that fault has done it among its last 16 exits"
 WHY_NOT = {
     NOT_ENABLED: ["INVLPG", "RDTSC", "RDTSCP", "GDTR or IDTR access", "LDTR or TR access", "RDRAND", "RDSEED", "INVPCID", "ENCLS",
