@@ -144,6 +144,34 @@ static enum status check_config(const struct boot_info *boot, char message[BOOT_
 	return OK;
 }
 
+/* Its ends become indexes, and its partitions are taken to serve calls. */
+static const char *channel_mistake(const struct config *config, const struct channel_config *channel)
+{
+	const uint32_t from = channel->between[0], to = channel->between[1];
+
+	if (from >= config->partition_count || to >= config->partition_count)
+		return "an end that is not there";
+	if (from == to)
+		return "a way from a partition to itself";
+	if (config->partition[from].mode != MODE_PARA || config->partition[to].mode != MODE_PARA)
+		return "a full partition at one end";
+	return channel->allow & ~CHANNEL_ALL ? "unknown rights" : NULL;
+}
+
+static enum status check_channels(const struct boot_info *boot, char message[BOOT_MESSAGE])
+{
+	for (uint32_t i = 0; i < boot->config.channel_count; i++) {
+		const char *mistake = channel_mistake(&boot->config, &boot->config.channel[i]);
+
+		if (mistake) {
+			format(message, BOOT_MESSAGE, "channel %u of the configuration has %s", i + 1,
+			       mistake);
+			return ERR_INVALID;
+		}
+	}
+	return OK;
+}
+
 enum status boot_check(const struct boot_info *boot, uint64_t image_bytes, char message[BOOT_MESSAGE])
 {
 	enum status status = check_counts(boot, message);
@@ -154,6 +182,8 @@ enum status boot_check(const struct boot_info *boot, uint64_t image_bytes, char 
 		status = check_memory(boot, message);
 	if (!status)
 		status = check_config(boot, message);
+	if (!status)
+		status = check_channels(boot, message);
 	return status;
 }
 

@@ -63,6 +63,8 @@ static void good_machine(void)
 	memory(0xFEC00000, 0xFEC01000, BOOT_MEM_MMIO);
 	partition("alpha", 1, 32 * MIB, 0x310000);
 	partition("beta", 2, 16 * MIB, 0x318000);
+	boot.config.channel_count = 1;
+	boot.config.channel[0] = (struct channel_config){.between = {0, 1}, .allow = CHANNEL_ALL};
 }
 
 static void overwrite(const uint8_t *data, size_t size)
@@ -94,6 +96,15 @@ static void require_sound(const struct partition_config *config)
 	require(config->cpus >= 1 && config->cpus <= CONFIG_MAX_CPUS);
 	require(config->pinned == 0 || config->pinned == config->cpus);
 	require(config->memory > 0 && config->memory % PAGE_SIZE == 0);
+}
+
+static void require_joined(const struct channel_config *channel)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		require(channel->between[side] < boot.config.partition_count);
+		require(boot.config.partition[channel->between[side]].mode == MODE_PARA);
+	}
+	require(channel->between[0] != channel->between[1] && !(channel->allow & ~CHANNEL_ALL));
 }
 
 static void require_sorted(void)
@@ -139,6 +150,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(boot.cpu_count >= 1 && boot.cpu_count <= CONFIG_MAX_CPUS);
 		for (uint32_t i = 0; i < boot.config.partition_count; i++)
 			require_sound(&boot.config.partition[i]);
+		for (uint32_t i = 0; i < boot.config.channel_count; i++)
+			require_joined(&boot.config.channel[i]);
 		status = boot_fill_frames(&boot, &table, message);
 	}
 	require(ends(message, sizeof(message)) && (status == OK) == (message[0] == '\0'));

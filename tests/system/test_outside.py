@@ -12,8 +12,6 @@ import pytest
 from screen import wait_for_row
 from system import BOOT_TIMEOUT, BUILD, LINE_TIMEOUT, System
 
-NOTHING_STARTED = r"\[loader\] Nothing was started. Press a key to return to the firmware."
-
 GUESTS = """
 [partition alpha]
 mode    = full

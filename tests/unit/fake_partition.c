@@ -71,10 +71,9 @@ static void create_peer(uint32_t index)
 static void create_channels(void)
 {
 	fake.machine.channel_count = 2;
-	fake.machine.channel[0] = (struct channel_config){
-		.between = {0, 1}, .allow = CHANNEL_MESSAGE | CHANNEL_NOTIFY | CHANNEL_SHARE};
-	fake.machine.channel[1] =
-		(struct channel_config){.between = {2, 0}, .allow = CHANNEL_NOTIFY | CHANNEL_SHARE};
+	fake.machine.channel[0] =
+		(struct channel_config){.between = {0, 1}, .allow = CHANNEL_MESSAGE | CHANNEL_NOTIFY};
+	fake.machine.channel[1] = (struct channel_config){.between = {2, 0}, .allow = CHANNEL_NOTIFY};
 }
 
 void fake_create(enum partition_mode mode)

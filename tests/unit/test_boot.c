@@ -172,6 +172,42 @@ static void the_config_is_checked(void **state)
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "that does not end");
 }
 
+static void add_channel(uint32_t from, uint32_t to, uint32_t allow)
+{
+	boot.config.partition_count = 2;
+	boot.config.partition[0].mode = MODE_PARA;
+	boot.config.partition[1] = boot.config.partition[0];
+	boot.config.channel_count = 1;
+	boot.config.channel[0] = (struct channel_config){.between = {from, to}, .allow = allow};
+}
+
+/* Its ends are indexes: a table of rights is written by them. */
+static void channels_are_checked(void **state)
+{
+	static const struct {
+		const char *says;
+		uint32_t from, to, allow;
+	} rows[] = {
+		{"that is not there", 0, 2, CHANNEL_NOTIFY},
+		{"that is not there", UINT32_MAX, 1, CHANNEL_NOTIFY},
+		{"to itself", 1, 1, CHANNEL_NOTIFY},
+		{"unknown rights", 0, 1, 1u << 31},
+	};
+
+	add_channel(0, 1, CHANNEL_NOTIFY | CHANNEL_MESSAGE);
+	assert_int_equal(boot_check(&boot, IMAGE_BYTES, message), OK);
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		setup(state);
+		add_channel(rows[i].from, rows[i].to, rows[i].allow);
+		expect_refused(boot_check(&boot, IMAGE_BYTES, message), rows[i].says);
+		expect_refused(ERR_INVALID, "channel 1 of the configuration has");
+	}
+	setup(state);
+	add_channel(0, 1, CHANNEL_NOTIFY);
+	boot.config.partition[1].mode = MODE_FULL;
+	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "a full partition");
+}
+
 static void every_frame_gets_its_owner(void **state)
 {
 	(void)state;
@@ -276,6 +312,7 @@ int main(void)
 		cmocka_unit_test_setup(addresses_are_checked, setup),
 		cmocka_unit_test_setup(the_memory_map_is_checked, setup),
 		cmocka_unit_test_setup(the_config_is_checked, setup),
+		cmocka_unit_test_setup(channels_are_checked, setup),
 		cmocka_unit_test_setup(every_frame_gets_its_owner, setup),
 		cmocka_unit_test_setup(a_guest_image_must_be_where_images_are, setup),
 		cmocka_unit_test_setup(partitions_may_share_an_image, setup),

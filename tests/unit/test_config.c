@@ -365,14 +365,14 @@ static void test_channel(void **state)
 
 	parse_good(PARTITION("z") PAIR);
 	assert_int_equal(result.config.channel_count, 0);
-	parse_good(PAIR "[channel first]\nbetween = b, a\nallow = notify, share\n"
+	parse_good(PAIR "[channel first]\nbetween = b, a\nallow = notify, message\n"
 			"[partition d]\nmode = para\nmemory = 8M\nimage = /p\n"
 			"[channel a]\nallow = message\nbetween = d, a\n");
 	assert_int_equal(result.config.channel_count, 2);
 	assert_string_equal(channel[0].name, "first");
 	assert_int_equal(channel[0].between[0], 1);
 	assert_int_equal(channel[0].between[1], 0);
-	assert_int_equal(channel[0].allow, CHANNEL_NOTIFY | CHANNEL_SHARE);
+	assert_int_equal(channel[0].allow, CHANNEL_NOTIFY | CHANNEL_MESSAGE);
 	assert_int_equal(channel[0].line, 9);
 	assert_string_equal(channel[1].name, "a");
 	assert_int_equal(channel[1].between[0], 2);
@@ -384,23 +384,23 @@ static void test_channel(void **state)
 static void test_channel_pair(void **state)
 {
 	(void)state;
-	expect_reports(CHANNEL("allow = share\n"), "1:10 channel 'c' lacks the key 'between'\n");
-	expect_reports(CHANNEL("between = a\nallow = share\n"), "2:11 found 1 partition, expected two\n");
-	expect_reports(CHANNEL("between = a, b, a\nallow = share\n"),
+	expect_reports(CHANNEL("allow = notify\n"), "1:10 channel 'c' lacks the key 'between'\n");
+	expect_reports(CHANNEL("between = a\nallow = notify\n"), "2:11 found 1 partition, expected two\n");
+	expect_reports(CHANNEL("between = a, b, a\nallow = notify\n"),
 		       "2:11 found 3 partitions, expected two\n");
-	expect_reports(CHANNEL("between = a, a\nallow = share\n"),
+	expect_reports(CHANNEL("between = a, a\nallow = notify\n"),
 		       "2:11 found 'a' twice, expected two different partitions\n");
-	expect_reports(CHANNEL("between = a, q\nallow = share\n"),
+	expect_reports(CHANNEL("between = a, q\nallow = notify\n"),
 		       "2:14 found 'q', expected the name of a partition\n");
-	expect_reports(CHANNEL("between = f, b\nallow = share\n") PARTITION("f"),
+	expect_reports(CHANNEL("between = f, b\nallow = notify\n") PARTITION("f"),
 		       "2:11 partition 'f' is full, expected one of mode = para: channels are for those\n");
 	expect_reports(PAIR
-		       "[channel c]\nbetween = a, m\nallow = share\n[partition m]\nmode = fool\nmemory = "
+		       "[channel c]\nbetween = a, m\nallow = notify\n[partition m]\nmode = fool\nmemory = "
 		       "8M\nimage = /p\n",
 		       "13:8 found 'fool', expected one of: full, para\n");
 	expect_reports(PAIR
-		       "[channel c]\nbetween = a, b\nallow = share\n[channel d]\nbetween = b, a\nallow = "
-		       "share\n",
+		       "[channel c]\nbetween = a, b\nallow = notify\n[channel d]\nbetween = b, a\nallow = "
+		       "notify\n",
 		       "13:11 channel 'c' (line 9) joins these two already\n");
 }
 
@@ -408,11 +408,12 @@ static void test_channel_rights(void **state)
 {
 	(void)state;
 	expect_reports(CHANNEL("between = a, b\n"), "1:10 channel 'c' lacks the key 'allow'\n");
-	expect_reports(CHANNEL("between = a, b\nallow = share, shout\n"),
-		       "3:16 found 'shout', expected one of: message, notify, share\n");
+	expect_reports(CHANNEL("between = a, b\nallow = notify, shout\n"),
+		       "3:17 found 'shout', expected one of: message, notify\n");
 	expect_reports(CHANNEL("between = a, b\nallow =\n"),
-		       "3:8 found '', expected one of: message, notify, share\n");
-	expect_reports(CHANNEL("between = a, b\nallow = share, share\n"), "3:16 'share' is listed twice\n");
+		       "3:8 found '', expected one of: message, notify\n");
+	expect_reports(CHANNEL("between = a, b\nallow = notify, notify\n"),
+		       "3:17 'notify' is listed twice\n");
 }
 
 static void test_channel_names(void **state)
@@ -421,16 +422,16 @@ static void test_channel_names(void **state)
 	size_t used = strlen(text);
 
 	(void)state;
-	expect_reports("[channel]\nbetween = a, b\nallow = share\n" PAIR,
+	expect_reports("[channel]\nbetween = a, b\nallow = notify\n" PAIR,
 		       "1:9 expected a name: [channel NAME]\n");
-	expect_reports(PAIR "[channel c]\nbetween = a, b\nallow = share\nmode = para\n",
+	expect_reports(PAIR "[channel c]\nbetween = a, b\nallow = notify\nmode = para\n",
 		       "12:1 the key 'mode' belongs in a [partition NAME] section\n");
-	expect_reports(KEY("allow = share"), "6:1 the key 'allow' belongs in a [channel NAME] section\n");
-	expect_reports(PAIR "[chanel c]\nbetween = a, b\nallow = share\n",
+	expect_reports(KEY("allow = notify"), "6:1 the key 'allow' belongs in a [channel NAME] section\n");
+	expect_reports(PAIR "[chanel c]\nbetween = a, b\nallow = notify\n",
 		       "9:2 unknown section 'chanel', did you mean 'channel'?\n");
 	expect_reports(PAIR "[partition d]\nmode = para\nmemory = 8M\nimage = /p\n"
-			    "[channel c]\nbetween = a, b\nallow = share\n"
-			    "[channel c]\nbetween = a, d\nallow = share\n",
+			    "[channel c]\nbetween = a, b\nallow = notify\n"
+			    "[channel c]\nbetween = a, d\nallow = notify\n",
 		       "16:10 a second channel 'c'; the first is in line 13\n");
 	for (unsigned i = 0; i <= CONFIG_MAX_CHANNELS; i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "[channel c%u]\n", i);

@@ -360,7 +360,7 @@ static void test_binding_errors(void **state)
 	expect_error(bind(here, 9, 0, 2), FFA_INVALID_PARAMETERS);
 	expect_error(call(here, FFA_NOTIFICATION_BIND, FFA_IDS(2, 3), 0, 2, 0), FFA_INVALID_PARAMETERS);
 	expect_error(call(here, FFA_NOTIFICATION_UNBIND, FFA_IDS(2, 1), 1, 1, 0), FFA_INVALID_PARAMETERS);
-	fake.partition.ffa->rights[1] = CHANNEL_SHARE;
+	fake.partition.ffa->rights[1] = CHANNEL_MESSAGE;
 	expect_error(bind(here, 2, 0, 2), FFA_DENIED);
 }
 
