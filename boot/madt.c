@@ -4,45 +4,16 @@
  */
 #include <stddef.h>
 
+#include "boot/acpi.h"
 #include "boot/madt.h"
 
 #define ROOT_SIZE_V1   20u /* the part that the first checksum covers */
 #define ROOT_SIZE_V2   36u
-#define SIGNATURE_SIZE 4u
 #define TABLE_SIZE_MAX (16u << 20)
 #define ISA_IRQS       16u
 #define NO_APIC_ID     0xFFu /* of a local APIC entry: the broadcast address */
 #define CPU_ENABLED    1u
 #define MADT_FIRST     44u /* offset of the first entry */
-
-/* 5.2.5.3 */
-struct acpi_root {
-	char signature[8];
-	uint8_t checksum;
-	char oem[6];
-	uint8_t revision;
-	uint32_t rsdt;
-	uint32_t size;
-	uint64_t xsdt;
-	uint8_t extended_checksum;
-	uint8_t reserved[3];
-} __attribute__((packed));
-
-/* 5.2.6 */
-struct acpi_header {
-	char signature[SIGNATURE_SIZE];
-	uint32_t size;
-	uint8_t revision;
-	uint8_t checksum;
-	char oem[6];
-	char oem_table[8];
-	uint32_t oem_revision;
-	uint32_t creator;
-	uint32_t creator_revision;
-} __attribute__((packed));
-
-_Static_assert(sizeof(struct acpi_root) == ROOT_SIZE_V2, "ACPI 6.5, table 5.3");
-_Static_assert(sizeof(struct acpi_header) == 36, "ACPI 6.5, table 5.4");
 
 /* 5.2.12, table 5.21 */
 enum madt_type { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_OVERRIDE = 2, MADT_LOCAL_X2APIC = 9 };

@@ -4,6 +4,7 @@
  *
  * \vandal.txt holds one word for each fault, by blanks or line ends apart; the table at the end has them all.
  */
+#include "boot/acpi.h"
 #include "boot/efi_extra.h"
 #include "hv/lib/string.h"
 #include "hv/lib/types.h"
@@ -33,29 +34,10 @@ static void check(EFI_STATUS status, const CHAR16 *what)
  * ACPI (ACPI 6.5, 5.2.5 to 5.2.12)
  */
 
-struct root {
-	char signature[8];
-	uint8_t checksum;
-	char oem[6];
-	uint8_t revision;
-	uint32_t rsdt;
-	uint32_t size;
-	uint64_t xsdt;
-	uint8_t extended_checksum;
-	uint8_t reserved[3];
-} __attribute__((packed));
-
-struct header {
-	char signature[4];
-	uint32_t size;
-	uint8_t revision, checksum;
-	char oem[26];
-} __attribute__((packed));
-
 #define MADT_FIRST_ENTRY 44
 #define GHOST_APIC_ID	 0x7E
 
-static void mend_checksum(struct header *table)
+static void mend_checksum(struct acpi_header *table)
 {
 	uint8_t sum = 0;
 
@@ -65,7 +47,7 @@ static void mend_checksum(struct header *table)
 	table->checksum = (uint8_t)-sum;
 }
 
-static struct root *find_root(void)
+static struct acpi_root *find_root(void)
 {
 	EFI_GUID guid = ACPI_20_TABLE_GUID;
 
@@ -75,15 +57,15 @@ static struct root *find_root(void)
 	give_up(L"this firmware has no ACPI tables");
 }
 
-static struct header *find_xsdt(void)
+static struct acpi_header *find_xsdt(void)
 {
-	return (struct header *)find_root()->xsdt;
+	return (struct acpi_header *)find_root()->xsdt;
 }
 
 /* The XSDT's entry for the MADT: its pointers are not aligned. */
 static uint8_t *find_madt_pointer(void)
 {
-	struct header *xsdt = find_xsdt();
+	struct acpi_header *xsdt = find_xsdt();
 
 	for (uint32_t offset = sizeof(*xsdt); offset + sizeof(uint64_t) <= xsdt->size;
 	     offset += sizeof(uint64_t)) {
@@ -96,12 +78,12 @@ static uint8_t *find_madt_pointer(void)
 	give_up(L"this firmware has no MADT");
 }
 
-static struct header *find_madt(void)
+static struct acpi_header *find_madt(void)
 {
 	uint64_t address;
 
 	memcpy(&address, find_madt_pointer(), sizeof(address));
-	return (struct header *)address;
+	return (struct acpi_header *)address;
 }
 
 static void remove_acpi(void)
@@ -146,7 +128,7 @@ static void break_madt_size(void)
 /* An entry of no length, with a right checksum over all of it: who walks the table by it never ends. */
 static void break_madt_entry(void)
 {
-	struct header *madt = find_madt();
+	struct acpi_header *madt = find_madt();
 
 	((uint8_t *)madt)[MADT_FIRST_ENTRY + 1] = 0;
 	mend_checksum(madt);
@@ -156,8 +138,8 @@ static void break_madt_entry(void)
 static void add_ghost_cpu(void)
 {
 	static const uint8_t ghost[] = {0, 8, 0x77, GHOST_APIC_ID, 1, 0, 0, 0};
-	const struct header *madt = find_madt();
-	struct header *longer;
+	const struct acpi_header *madt = find_madt();
+	struct acpi_header *longer;
 
 	check(boot->AllocatePool(EfiACPIReclaimMemory, madt->size + sizeof(ghost), (void **)&longer),
 	      L"no memory for a longer MADT");
