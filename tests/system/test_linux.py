@@ -78,6 +78,7 @@ def machine(platform, files):
     with System(platform, config, cpus={"qemu": 4, "bochs": 2}[platform], memory=1024, files=files) as system:
         system.guests = ["alpha", "beta"] if platform == "qemu" else ["alpha"]
         system.number = {"alpha": 1, "beta": 2, "gamma": 3 if platform == "qemu" else 2}
+        system.booted = dict.fromkeys(system.guests, 0)  # where in the transcript each guest's last boot begins
         system.said("gamma", "ready, type help", timeout=BOOT_TIMEOUT)
         for guest in system.guests:
             wait_shell(system, guest)
@@ -185,6 +186,19 @@ def test_time_passes_as_in_the_neighbour(machine):
     assert 45 <= len(beats) <= 55, lines
 
 
+def test_sysrq_resets_this_partition_alone(machine):
+    """Its second boot goes on while the next tests run."""
+    if machine.platform == "bochs":
+        pytest.skip("the only guest there is to power off next, and a second boot takes minutes; QEMU shows both")
+    since = machine.booted["beta"] = machine.mark()
+    machine.keyboard(machine.number["beta"])
+    machine.line("echo b >/proc/sysrq-trigger")
+    machine.said("bulkhead", STAMP + "partition beta resets: reset by the guest", since)
+    beats_on(machine)
+    assert shell(machine, "alpha", "echo here")[-1] == "here"
+    machine.said("beta", r"\[ *0\.\d+\] Linux version .*", since, timeout=SHELL_TIMEOUT)
+
+
 def test_panic_restarts_this_partition_alone(machine):
     if machine.platform == "bochs":
         pytest.skip("the only guest there is to power off next, and a second boot takes minutes; QEMU shows both")
@@ -195,6 +209,7 @@ def test_panic_restarts_this_partition_alone(machine):
     machine.said("bulkhead", STAMP + "partition alpha resets: reset by the guest", since)
     beats_on(machine)
     for guest in machine.guests[1:]:
+        wait_shell(machine, guest, machine.booted[guest])
         assert shell(machine, guest, "echo here")[-1] == "here"
     machine.said("alpha", r"\[ *0\.\d+\] Linux version .*", since, timeout=SHELL_TIMEOUT)
 
@@ -202,6 +217,7 @@ def test_panic_restarts_this_partition_alone(machine):
 def test_poweroff_ends_this_partition_alone(machine):
     """The last guest goes; the first one, where there are two, has just been through a panic."""
     guest = machine.guests[-1]
+    wait_shell(machine, guest, machine.booted[guest])
     machine.keyboard(machine.number[guest])
     since = machine.mark()
     machine.line("poweroff -f")
