@@ -6,11 +6,19 @@
 
 #include "hv/lib/types.h"
 
-/* The function that `address` lies in, and how far; NULL if it lies in none. */
-const char *symbol_find(uint64_t address, uint64_t *offset);
+#define SYMBOL_NAME 64 /* bytes of a name with its NUL; longer ones are cut */
 
-/* Generated: offsets from IMAGE_BASE, ascending; the names stand one after the other, each with its NUL. The
- * last entry is the end of the code. */
+/* The function that `address` lies in, and how far; false if it lies in none. */
+bool symbol_find(uint64_t address, char name[SYMBOL_NAME], uint64_t *offset) MUST_CHECK;
+
+/*
+ * Generated. Functions stand in the order of their addresses, without gaps: each begins where the one before
+ * it ends. Names repeat one another a lot, so a byte of a name from SYMBOL_WORD on stands for a word of many
+ * letters, the words and the names follow one another, each with its NUL.
+ */
+#define SYMBOL_WORD 0x80u
 extern const uint32_t symbol_count;
-extern const uint32_t symbol_offsets[];
-extern const char symbol_names[];
+extern const uint32_t symbol_start; /* of the first one, from IMAGE_BASE */
+extern const uint16_t symbol_sizes[];
+extern const uint8_t symbol_names[];
+extern const char symbol_words[];

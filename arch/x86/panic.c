@@ -83,10 +83,10 @@ static bool on_stack(uint64_t address)
 /* `inside` is the address whose function is named: a call may be the last instruction of its function. */
 static void report_place(const char *what, uint64_t address, uint64_t inside)
 {
+	char name[SYMBOL_NAME];
 	uint64_t offset;
-	const char *name = symbol_find(inside, &offset);
 
-	if (name)
+	if (symbol_find(inside, name, &offset))
 		log_error("  %s %016lx %s+0x%lx", what, address, name, offset + (address - inside));
 	else
 		log_error("  %s %016lx (%s)", what, address, paging_region(address));
@@ -126,9 +126,10 @@ static void report_backtrace(uint64_t frame)
 /* Before its first instruction a function has no frame yet: the return address is on top of the stack. */
 static void report_callers(const struct exception_frame *frame)
 {
+	char name[SYMBOL_NAME];
 	uint64_t offset;
 
-	if (symbol_find(frame->rip, &offset) && offset == 0 && on_stack(frame->rsp))
+	if (symbol_find(frame->rip, name, &offset) && offset == 0 && on_stack(frame->rsp))
 		report_caller(*(const uint64_t *)frame->rsp);
 	report_backtrace(frame->rbp);
 }
