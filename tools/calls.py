@@ -10,7 +10,7 @@ import os
 import re
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
-STACK = 4 * 4096  # STACK_PAGES in arch/x86/percpu.h
+STACK = 3 * 4096  # STACK_PAGES in arch/x86/percpu.h
 ASSEMBLY = 256  # what a routine of entry.asm or interrupts.asm pushes, at most
 INTERRUPT = 512  # the frame of an exception, aligned, and all registers
 INDIRECT = "__indirect_call"

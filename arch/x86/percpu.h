@@ -15,8 +15,8 @@
 #include "hv/core/vcpu.h"
 #include "hv/mem/layout.h"
 
-#define PERCPU_PAGES	  2
-#define STACK_PAGES	  4
+#define PERCPU_PAGES	  1
+#define STACK_PAGES	  3
 #define FAULT_STACK_PAGES 2
 #define STACK_TOP	  (PERCPU_BASE + (PERCPU_PAGES + 1 + STACK_PAGES) * PAGE_SIZE)
 #define FAULT_STACK_TOP	  (STACK_TOP + (1 + FAULT_STACK_PAGES) * PAGE_SIZE)

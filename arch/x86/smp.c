@@ -27,7 +27,7 @@
 
 /* layout.inc says the same to the assembler. */
 _Static_assert(SELECTOR_CODE == 0x08 && SELECTOR_DATA == 0x10, "layout.inc");
-_Static_assert(STACK_TOP == 0xFFFFFFFFC0007000, "layout.inc");
+_Static_assert(STACK_TOP == 0xFFFFFFFFC0005000, "layout.inc");
 _Static_assert(sizeof(struct percpu) <= PERCPU_PAGES * PAGE_SIZE, "struct percpu fits its pages");
 _Static_assert(offsetof(struct percpu, vcpu) == 0, "this_vcpu is where this_cpu is");
 
