@@ -448,6 +448,16 @@ static void report_company(struct parser *parser, const struct key *key, struct 
 		config_mistake(parser, name.start, "'%s' needs the key '%s'", key->name, key->needs);
 }
 
+static void report_wrong_mode(struct parser *parser, const struct key *key, struct span name)
+{
+	if (key->full_only && parser->partition->mode == MODE_PARA)
+		config_mistake(parser, name.start, "'%s' is for mode = full; this partition is para",
+			       key->name);
+	if (key->para_only && config_is_full(parser->partition, parser->slot))
+		config_mistake(parser, name.start, "'%s' is for mode = para; this partition is full",
+			       key->name);
+}
+
 static void read_value(struct parser *parser, const struct key *key, struct span name, struct span value)
 {
 	size_t index = (size_t)(key - parser->keys);
@@ -458,9 +468,7 @@ static void read_value(struct parser *parser, const struct key *key, struct span
 			       first_line);
 		return;
 	}
-	if (key->full_only && parser->partition->mode == MODE_PARA)
-		config_mistake(parser, name.start, "'%s' is for mode = full; this partition is para",
-			       key->name);
+	report_wrong_mode(parser, key, name);
 	report_company(parser, key, name);
 
 	parser->key_index = index;

@@ -34,7 +34,7 @@ struct key {
 	bool required;
 	const char *instead; /* the key that may stand in this one's place, never beside it; NULL: none */
 	const char *needs;   /* the key without which this one means nothing; NULL: none */
-	bool full_only;
+	bool full_only, para_only; /* a mistake in partitions of the other mode */
 };
 
 /* What a header may name. */
@@ -89,6 +89,10 @@ typedef const char *config_name_at(const void *list, size_t index);
 const char *config_join(char *out, size_t size, config_name_at *name_at, const void *list);
 
 #define CONFIG_MESSAGE_SIZE 320
+
+/* Second reading: whether the partition is known to be full. A mode that is missing or mistaken is a mistake
+ * of its own. */
+bool config_is_full(const struct partition_config *partition, const struct slot *slot);
 
 extern const struct key config_hypervisor_keys[];
 extern const struct key config_partition_keys[];

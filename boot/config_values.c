@@ -37,6 +37,7 @@ enum partition_key {
 	KEY_MAX_RESTARTS,
 	KEY_AUTOSTART,
 	KEY_HYPERVISOR_LEAF,
+	KEY_MANAGE,
 	KEY_COUNT
 };
 
@@ -382,12 +383,9 @@ static void read_rights(struct parser *parser, const struct key *key, struct spa
 	}
 }
 
-/* A mode that is missing or mistaken is a mistake of its own. */
-static bool is_full(const struct parser *parser, uint32_t index)
+bool config_is_full(const struct partition_config *partition, const struct slot *slot)
 {
-	const struct slot *slot = &parser->slots[SLOT_PARTITION + index];
-
-	return parser->config->partition[index].mode == MODE_FULL && slot->seen_line[KEY_MODE] != 0 &&
+	return partition->mode == MODE_FULL && slot->seen_line[KEY_MODE] != 0 &&
 	       (slot->flawed_keys & 1u << KEY_MODE) == 0;
 }
 
@@ -399,7 +397,7 @@ static uint32_t find_partition(struct parser *parser, struct span name)
 	for (uint32_t i = 0; i < config->partition_count; i++) {
 		if (!span_equals(name, config->partition[i].name))
 			continue;
-		if (!is_full(parser, i))
+		if (!config_is_full(&config->partition[i], &parser->slots[SLOT_PARTITION + i]))
 			return i;
 		config_mistake(parser, name.start,
 			       "partition '%s' is full, expected one of mode = para: channels are for those",
@@ -526,6 +524,11 @@ const struct key config_partition_keys[] = {
 				 OF_PARTITION(hypervisor_leaf),
 				 .words = yes_or_no,
 				 .full_only = true},
+	[KEY_MANAGE] = {.name = "manage",
+			.read = read_word,
+			OF_PARTITION(manage),
+			.words = yes_or_no,
+			.para_only = true},
 	[KEY_COUNT] = {.name = NULL},
 };
 

@@ -125,6 +125,8 @@ static const char *config_mistake(const struct partition_config *partition)
 		return "another number of CPUs than it is pinned to";
 	if (partition->memory == 0 || !aligned(partition->memory) || partition->memory > MEMORY_MAX)
 		return "no memory, more than there can be, or part of a page";
+	if (partition->manage && partition->mode != MODE_PARA)
+		return "the right to manage, and no calls to use it";
 	return NULL;
 }
 

@@ -20,12 +20,14 @@ UNIT_kernel := $(IMAGES)
 UNIT_acpi   := hv/device/acpi.c
 
 # Hypercalls stand on a fake partition (tests/unit/fake_partition.h).
-CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c ffa_message.c ffa_notify.c vendor.c) tests/unit/fake_partition.c
+CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c ffa_message.c ffa_notify.c vendor.c manage.c) hv/core/statistics.c hv/lib/printf.c \
+                      tests/unit/fake_partition.c
 UNIT_calls         := $(CALLS)
 UNIT_psci          := $(CALLS)
 UNIT_call_services := $(CALLS)
 UNIT_vendor_calls  := $(CALLS)
 UNIT_ffa           := $(CALLS)
+UNIT_manage        := $(CALLS)
 
 FUZZ_calls  := $(CALLS)
 
@@ -34,7 +36,7 @@ CONSOLE_PURE     := hv/console/line.c hv/console/queue.c hv/console/terminal.c h
 UNIT_console     := hv/console/console.c hv/console/log_ring.c $(CONSOLE_PURE) drivers/framebuffer.c $(BUILD)/font.c
 UNIT_framebuffer := drivers/framebuffer.c $(BUILD)/font.c
 UNIT_log         := hv/console/log.c hv/console/log_ring.c hv/lib/printf.c
-UNIT_monitor     := hv/console/monitor.c hv/console/edit.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c
+UNIT_monitor     := hv/console/monitor.c hv/core/statistics.c hv/console/edit.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c
 
 # Devices, decoder and exits. LIBS_X: libraries a program needs besides.
 UNIT_decode     := arch/x86/decode.c tests/unit/zydis_check.c
@@ -67,7 +69,7 @@ FAKE_CPU         := tests/unit/fake_cpu.c
 UNIT_lifecycle   := hv/core/lifecycle.c hv/core/exit.c hv/core/msr_constants.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c $(FAKE_CPU)
 UNIT_cpuid       := hv/core/cpuid.c $(FAKE_CPU)
 UNIT_serial      := drivers/serial.c $(FAKE_CPU)
-UNIT_summary     := hv/console/summary.c hv/console/audit.c $(FAKE_CPU)
+UNIT_summary     := hv/console/summary.c hv/core/statistics.c hv/console/audit.c $(FAKE_CPU)
 UNIT_machine_events := arch/x86/machine_events.c hv/mem/frames.c hv/lib/status.c $(FAKE_CPU)
 UNIT_cpu         := arch/x86/cpu.c hv/lib/printf.c $(FAKE_CPU)
 UNIT_svm_vcpu    := arch/x86/svm/vmcb.c arch/x86/svm/event.c arch/x86/svm/describe.c arch/x86/svm/permissions.c \

@@ -13,7 +13,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 SEEN = os.path.join(ROOT, "build", "exits")
 TABLES = {"bochs": ("VT-x", "arch/x86/vmx/vmx.h", r'X\((\d+), \w+, "([^"]+)"'),
           "qemu": ("SVM", "arch/x86/svm/vmcb.h", r'X\(VMEXIT_\w+, (0x\w+), "([^"]+)"\)')}
-CLASSES = r'X\(EXIT_\w+, "([^"]+)"\)'
+CLASSES = r'\tX\([A-Z_]+, "([^"]+)"\)'
 
 NOT_ENABLED = "its control is off: the guest does it without an exit"
 ABSENT = "this CPU, as emulated, does not have it"
@@ -81,7 +81,7 @@ def main():
             continue  # its tests have not run
         reasons = [(f"reason {int(number, 0):#x}", name) for number, name in read(path, pattern)]
         show(f"{back_end}, exit reasons", seen, reasons)
-        show(f"{back_end}, classes of exits", seen, [(f"class {name}", name) for name in read("hv/core/vcpu.h", CLASSES)])
+        show(f"{back_end}, classes of exits", seen, [(f"class {name}", name) for name in read("include/bulkhead/abi.h", CLASSES)])
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ static void check_discovery(void)
 	expect("UID word 1", identity.uid[1], BH_UID_1);
 	expect("UID word 2", identity.uid[2], BH_UID_2);
 	expect("UID word 3", identity.uid[3], BH_UID_3);
-	expect("vendor features", identity.vendor_calls[0], 0x7F);
+	expect("vendor features", identity.vendor_calls[0], 0x3F007F);
 	expect("hint bit", call(SMCCC_VERSION | SMCCC_HINT, 0, 0, 0), SMCCC_VERSION_1_1);
 	expect("ARCH_FEATURES", call(SMCCC_ARCH_FEATURES, PV_TIME_FEATURES, 0, 0), SMCCC_SUCCESS);
 	expect("ARCH_FEATURES, unknown", call(SMCCC_ARCH_FEATURES, UNKNOWN_FUNCTION, 0, 0),

@@ -170,6 +170,37 @@ int bh_direct_request(struct bh_direct *direct);
 int bh_direct_wait(struct bh_direct *direct);
 int bh_direct_answer(struct bh_direct *direct);
 
+/* ---- Managing all partitions: for one that the config gives `manage = yes` ---- */
+
+/*
+ * Results: 0 or more, or PSCI_DENIED (this partition has not the right), PSCI_INVALID_PARAMETERS (no such
+ * partition); of orders also PSCI_ON_PENDING (another one is being carried out: wait for BH_EVENT_MANAGE),
+ * PSCI_ALREADY_ON, PSCI_NOT_PRESENT (it is off), PSCI_DISABLED (this machine cannot run it). An order is
+ * carried out behind the call; BH_EVENT_MANAGE on vCPU 0 tells that a partition has started or ended.
+ */
+struct bh_partition {
+	char name[16];
+	uint8_t state; /* 0 off, 1 starting, 2 running */
+	uint8_t mode;  /* 0 full, 1 para */
+	uint8_t end;   /* its last one: 0 none yet, 1 system off, 2 stopped by a person, 3 fault */
+	bool refused;  /* this machine cannot run it */
+	bool busy;     /* an order to it is being carried out */
+	uint16_t vcpus;
+	uint64_t memory; /* bytes */
+	uint64_t run_us; /* of its present or last life */
+	uint32_t restarts;
+};
+
+/* How many there are: their ids are 1 to that. */
+int bh_manage_count(void);
+int bh_manage_info(uint32_t id, struct bh_partition *info);
+/* Exits of a class (BH_EXIT_CLASS_LIST, counted from 0) since the machine started, and the TSC ticks they
+ * took. */
+int bh_manage_exits(uint32_t id, uint32_t class, uint64_t *count, uint64_t *ticks);
+int bh_manage_start(uint32_t id);
+int bh_manage_stop(uint32_t id);
+int bh_manage_reset(uint32_t id);
+
 /* ---- Time ---- */
 
 uint64_t bh_tsc(void);

@@ -31,6 +31,7 @@ static const struct call_service *const services[OWNERS * BLOCKS] = {
 	[SMCCC_OWNER_STANDARD * BLOCKS + 0x8] = &ffa_service,
 	[SMCCC_OWNER_STD_HYP * BLOCKS + 0x2] = &pvtime_service,
 	[SMCCC_OWNER_VENDOR_HYP * BLOCKS + 0x0] = &vendor_service,
+	[SMCCC_OWNER_VENDOR_HYP * BLOCKS + 0x1] = &manage_service,
 };
 
 /* A call that is not fast is an owner out of range. */

@@ -50,10 +50,14 @@ extern const struct call_service arch_service, identity_service; /* smccc.c */
 /* At boot, behind partitions_create(): what calls keep for each partition. */
 enum status calls_create(void) MUST_CHECK;
 
-extern const struct call_service psci_service, trng_service, ffa_service, pvtime_service, vendor_service;
+extern const struct call_service psci_service, trng_service, ffa_service, pvtime_service, vendor_service,
+	manage_service;
 
 /* The row of a function identifier (hint bit clear) for this partition, or NULL: NOT_SUPPORTED. */
 const struct call_row *call_find(const struct partition *partition, uint32_t function);
+
+/* A partition has started or ended: BH_EVENT_MANAGE to those that may manage others. From any CPU. */
+void calls_tell_managers(void);
 
 /* Between two lives of a partition, on vCPU 0's CPU, nobody in the guest: forgets what was set up by calls.
  */

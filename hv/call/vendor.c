@@ -24,7 +24,8 @@
 #define COPY_SIZE	    256u
 #define CLOCK_VERSION	    1u
 #define NS_PER_MS	    1000000ull
-#define NO_PAGE		    0u /* GPA 0 takes a page back */
+#define FEATURE_NUMBERS	    128u /* that VENDOR_FEATURES tells of */
+#define NO_PAGE		    0u	 /* GPA 0 takes a page back */
 
 _Static_assert(sizeof(struct bh_event_page) <= PAGE_SIZE && sizeof(struct bh_clock_page) <= PAGE_SIZE &&
 		       sizeof(struct bh_console_ring) <= PAGE_SIZE,
@@ -47,10 +48,10 @@ static enum exit_action vendor_features(struct vcpu *vcpu, const struct call_arg
 					struct call_results *out)
 {
 	const uint32_t base = SMCCC_FAST | SMCCC_OWNER_VENDOR_HYP << SMCCC_OWNER_SHIFT;
-	uint32_t map[4] = {0};
+	uint32_t map[FEATURE_NUMBERS / 32] = {0};
 
 	(void)in;
-	for (uint32_t number = 0; number < vendor_service.count; number++)
+	for (uint32_t number = 0; number < FEATURE_NUMBERS; number++)
 		if (call_find(vcpu->partition, base | number) ||
 		    call_find(vcpu->partition, base | SMCCC_64 | number))
 			map[number / 32] |= 1u << number % 32;

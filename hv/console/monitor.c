@@ -1,8 +1,6 @@
 /*
  * The monitor: commands a person types once Ctrl-] 0 has given it the keyboard. One table row a command.
  */
-#include "arch/x86/clock.h"
-#include "arch/x86/cpu.h"
 #include "arch/x86/machine.h"
 #include "hv/console/console.h"
 #include "hv/console/edit.h"
@@ -38,13 +36,6 @@ static const char *vcpu_state_name(const struct vcpu_shared *vcpu)
 	case VCPU_STARTING: return "starting";
 	default: return halted[MIN(atomic_load(&vcpu->halted), ARRAY_SIZE(halted) - 1)];
 	}
-}
-
-static uint64_t up_ms(const struct partition *partition)
-{
-	uint64_t end = atomic_load(&partition->state) == PARTITION_OFF ? partition->end_tsc : rdtsc();
-
-	return partition->start_tsc ? tsc_to_us(end - partition->start_tsc) / MS_US : 0;
 }
 
 /* Why it does not run; nothing for one that does. */
@@ -91,7 +82,7 @@ static void show_memory(const struct partition *partition)
 static void show_info(const struct command *command, struct partition *partition)
 {
 	const struct partition_config *config = partition->config;
-	unsigned long long ms = up_ms(partition);
+	unsigned long long ms = partition_run_us(partition) / MS_US;
 
 	(void)command;
 	console_print("partition %u, %s: %s, mode %s", partition->id + 1, partition_name(partition),
@@ -115,17 +106,6 @@ static void show_info(const struct command *command, struct partition *partition
 	console_print("  why off   %s", why_off(partition));
 }
 
-static struct exit_statistics sum_exits(const struct partition *partition, unsigned class)
-{
-	struct exit_statistics sum = {0};
-
-	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
-		sum.count += partition->vcpu[i].statistics[class].count;
-		sum.tsc += partition->vcpu[i].statistics[class].tsc;
-	}
-	return sum;
-}
-
 static void show_exits(const char *name, struct exit_statistics exits)
 {
 	console_print("  %-22s %12llu %16llu %10llu", name, (unsigned long long)exits.count,
@@ -141,7 +121,7 @@ static void show_statistics(const struct command *command, struct partition *par
 	console_print("exits of %s, all its vCPUs:", partition_name(partition));
 	console_print("  %-22s %12s %16s %10s", "class", "count", "TSC ticks", "mean");
 	for (unsigned class = 0; class < EXIT_CLASSES; class ++) {
-		struct exit_statistics exits = sum_exits(partition, class);
+		struct exit_statistics exits = partition_exits(partition, class);
 
 		if (!exits.count)
 			continue;

@@ -2,8 +2,6 @@
  * What a run came to: the last lines before power-off, for people and for scripts.
  */
 #include "hv/console/console.h"
-#include "arch/x86/clock.h"
-#include "arch/x86/cpu.h"
 
 #define MILLISECONDS_US 1000u
 
@@ -11,17 +9,9 @@ static uint64_t exits_of(const struct partition *partition)
 {
 	uint64_t exits = 0;
 
-	for (uint32_t i = 0; i < partition->vcpu_count; i++)
-		for (unsigned class = 0; class < EXIT_CLASSES; class ++)
-			exits += partition->vcpu[i].statistics[class].count;
+	for (unsigned class = 0; class < EXIT_CLASSES; class ++)
+		exits += partition_exits(partition, class).count;
 	return exits;
-}
-
-static uint64_t run_time_ms(const struct partition *partition)
-{
-	uint64_t end = atomic_load(&partition->state) == PARTITION_OFF ? partition->end_tsc : rdtsc();
-
-	return partition->start_tsc ? tsc_to_us(end - partition->start_tsc) / MILLISECONDS_US : 0;
 }
 
 /* Of a partition that runs, end_reason tells of its last order. */
@@ -50,7 +40,7 @@ void console_summary(void)
 		      "restarts");
 	for (uint32_t i = 0; i < partition_count; i++) {
 		const struct partition *partition = &partitions[i];
-		unsigned long long ms = run_time_ms(partition);
+		unsigned long long ms = partition_run_us(partition) / MILLISECONDS_US;
 
 		console_print("  %-15s %-13s %6llu.%03llu s %12llu %10llu %8u  %s", partition_name(partition),
 			      ended_how(partition), ms / 1000, ms % 1000,

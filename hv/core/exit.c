@@ -19,7 +19,7 @@
 #define EXIT_CLASS_TEXT(name, text) text,
 const char *exit_class_name(unsigned exit_class)
 {
-	static const char *const names[] = {EXIT_CLASS_LIST(EXIT_CLASS_TEXT)};
+	static const char *const names[] = {BH_EXIT_CLASS_LIST(EXIT_CLASS_TEXT)};
 
 	return exit_class < ARRAY_SIZE(names) ? names[exit_class] : "unknown";
 }

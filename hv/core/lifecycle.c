@@ -240,6 +240,7 @@ static void carry_out(struct vcpu *vcpu)
 	atomic_store(&partition->order, ORDER_NONE);
 	for (uint32_t i = 1; i < partition->vcpu_count; i++)
 		vcpu_request(&partition->vcpu[i], REQUEST_LIFECYCLE);
+	calls_tell_managers();
 	power_off_when_done();
 }
 

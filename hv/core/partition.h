@@ -130,6 +130,10 @@ static inline const char *partition_name(const struct partition *partition)
 }
 const char *partition_state_name(const struct partition *partition);
 
+/* statistics.c: exits of all its vCPUs, and microseconds of its present or last life. From any CPU. */
+struct exit_statistics partition_exits(const struct partition *partition, unsigned class);
+uint64_t partition_run_us(const struct partition *partition);
+
 struct boot_info;
 /* Boot CPU, all CPUs ready: builds every partition of the config. Refuses, with figures, what does not add
  * up: all of it. */

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <bulkhead/abi.h>
 #include "arch/x86/decode.h"
 #include "hv/lib/status.h"
 
@@ -30,28 +31,8 @@ union guest_registers {
 
 /* Neutral classes of exits, for statistics and reports. A back end maps each hardware reason to one of them.
  */
-#define EXIT_CLASS_LIST(X)                                                                                   \
-	X(EXIT_HYPERCALL, "hypercall")                                                                       \
-	X(EXIT_CPUID, "cpuid")                                                                               \
-	X(EXIT_MSR_READ, "msr read")                                                                         \
-	X(EXIT_MSR_WRITE, "msr write")                                                                       \
-	X(EXIT_IO, "port")                                                                                   \
-	X(EXIT_MEMORY, "memory") /* EPT violation, nested page fault: MMIO or out of bounds */               \
-	X(EXIT_HLT, "hlt")                                                                                   \
-	X(EXIT_INTERRUPT, "host interrupt")                                                                  \
-	X(EXIT_WINDOW, "interrupt window")                                                                   \
-	X(EXIT_TIMER, "preemption timer")                                                                    \
-	X(EXIT_EXCEPTION, "exception")                                                                       \
-	X(EXIT_NMI, "nmi")                                                                                   \
-	X(EXIT_CONTROL_REGISTER, "control register")                                                         \
-	X(EXIT_XSETBV, "xsetbv")                                                                             \
-	X(EXIT_UNDEFINED, "undefined instruction") /* VMX, SVM, MONITOR ...: answered with #UD */            \
-	X(EXIT_SHUTDOWN, "triple fault")                                                                     \
-	X(EXIT_INIT_SIPI, "init or sipi")                                                                    \
-	X(EXIT_OTHER, "other")
-
-#define EXIT_CLASS_ENUM(name, text) name,
-enum exit_class { EXIT_CLASS_LIST(EXIT_CLASS_ENUM) EXIT_CLASSES };
+#define EXIT_CLASS_ENUM(name, text) EXIT_##name,
+enum exit_class { BH_EXIT_CLASS_LIST(EXIT_CLASS_ENUM) EXIT_CLASSES };
 #undef EXIT_CLASS_ENUM
 const char *exit_class_name(unsigned exit_class);
 

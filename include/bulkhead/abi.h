@@ -211,6 +211,50 @@ struct ffa_message {
 #define VENDOR_CONSOLE_KICK 0xC6000005u /* tells that `out` has bytes: after kick_wanted was seen set */
 #define VENDOR_CLOCK_PAGE   0xC6000006u /* x1 GPA of struct bh_clock_page */
 
+/*
+ * Management: for partitions with `manage = yes` in the config; others get PSCI_DENIED. Codes are PSCI's. x1
+ * is the id of a partition, from 1; only COUNT has none.
+ */
+#define VENDOR_PARTITION_COUNT 0xC6000010u /* x0: how many there are */
+#define VENDOR_PARTITION_INFO                                                                                \
+	0xC6000011u /* x1 BH_INFO_*, x2 and x3 name, x4 bytes of memory, x5 run time in us, x6 restarts, x7  \
+		       0 */
+#define VENDOR_PARTITION_EXITS 0xC6000012u /* x2 a class of exits; x1 how many, x2 TSC ticks they took */
+#define VENDOR_PARTITION_START 0xC6000013u
+#define VENDOR_PARTITION_STOP  0xC6000014u
+#define VENDOR_PARTITION_RESET 0xC6000015u
+
+/* PARTITION_INFO, x1. */
+#define BH_INFO_STATE_MASK 0xFFu /* 0 off, 1 starting, 2 running */
+#define BH_INFO_MODE_SHIFT 8	 /* 8 bits: 0 full, 1 para */
+#define BH_INFO_END_SHIFT                                                                                    \
+	16 /* 8 bits, of its last end: 0 none yet, 1 off by itself or a manager, 2 stopped by a person, 3    \
+	      fault */
+#define BH_INFO_REFUSED	    (1u << 24) /* this machine cannot run it */
+#define BH_INFO_BUSY	    (1u << 25) /* an order to it is being carried out */
+#define BH_INFO_VCPUS_SHIFT 32	       /* 16 bits */
+
+/* Classes of exits, numbered from 0; new ones come last. */
+#define BH_EXIT_CLASS_LIST(X)                                                                                \
+	X(HYPERCALL, "hypercall")                                                                            \
+	X(CPUID, "cpuid")                                                                                    \
+	X(MSR_READ, "msr read")                                                                              \
+	X(MSR_WRITE, "msr write")                                                                            \
+	X(IO, "port")                                                                                        \
+	X(MEMORY, "memory") /* EPT violation, nested page fault: MMIO or out of bounds */                    \
+	X(HLT, "hlt")                                                                                        \
+	X(INTERRUPT, "host interrupt")                                                                       \
+	X(WINDOW, "interrupt window")                                                                        \
+	X(TIMER, "preemption timer")                                                                         \
+	X(EXCEPTION, "exception")                                                                            \
+	X(NMI, "nmi")                                                                                        \
+	X(CONTROL_REGISTER, "control register")                                                              \
+	X(XSETBV, "xsetbv")                                                                                  \
+	X(UNDEFINED, "undefined instruction") /* VMX, SVM, MONITOR ...: answered with #UD */                 \
+	X(SHUTDOWN, "triple fault")                                                                          \
+	X(INIT_SIPI, "init or sipi")                                                                         \
+	X(OTHER, "other")
+
 /* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest, console events on
  * vCPU 0. */
 #define BH_EVENT_IPIS	       56
@@ -219,6 +263,7 @@ struct ffa_message {
 #define BH_EVENT_CONSOLE_SPACE 61
 #define BH_EVENT_NOTIFICATION  60 /* NOTIFICATION_GET has something: on vCPU 0, or the one it was set for */
 #define BH_EVENT_PEER	       59 /* a partition that a channel leads to has started or ended: on vCPU 0 */
+#define BH_EVENT_MANAGE	       58 /* for a partition that manages: another one has started or ended. On vCPU 0 */
 
 /*
  * One page for each vCPU. After an event was raised, and (pending & ~mask) is not zero, the upcall vector is

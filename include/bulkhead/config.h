@@ -43,6 +43,7 @@ struct partition_config {
 	uint32_t max_restarts;	    /* restarts on_fault allows before it stops for good; default 3 */
 	bool autostart;		    /* default true; false waits for the monitor's `start` */
 	bool hypervisor_leaf;	    /* full only: show CPUID 4000_00xxh; default true */
+	bool manage;		    /* para only: it may list, start, stop and reset all partitions */
 	uint32_t line;		    /* where its section begins, for messages */
 };
 

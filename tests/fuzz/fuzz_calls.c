@@ -88,6 +88,12 @@ static uint32_t take_function(struct input *input)
 		FFA_NOTIFICATION_UNBIND,
 		FFA_NOTIFICATION_SET,
 		FFA_NOTIFICATION_GET,
+		VENDOR_PARTITION_COUNT,
+		VENDOR_PARTITION_INFO,
+		VENDOR_PARTITION_EXITS,
+		VENDOR_PARTITION_START,
+		VENDOR_PARTITION_STOP,
+		VENDOR_PARTITION_RESET,
 	};
 	uint8_t which = (uint8_t)take(input, 1);
 
@@ -202,6 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t mode = (uint8_t)take(&input, 1);
 
 	fake_create(mode % 4 ? MODE_PARA : MODE_FULL);
+	fake.config.manage = mode % 4 == 2;
 	for (unsigned i = 0; i < FAKE_VCPUS; i++)
 		fake.vcpu[i].hypervisor_hidden = mode % 4 == 0 && mode >= 240;
 	while (input.left > 0) {

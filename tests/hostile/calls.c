@@ -15,7 +15,8 @@
 #define FLOOD_LINES	 300u
 #define BLIND_FLOOD	 3000u
 #define RACE_ROUNDS	 2000u
-#define SECOND		 1u /* vCPU */
+#define SECOND		 1u  /* vCPU */
+#define EVERYBODY	 17u /* ids of partitions, and one more */
 #define STARTS		 50u
 #define UPCALL		 BH_UPCALL_VECTOR
 #define PORTS		 0x10000u
@@ -90,7 +91,13 @@ static bool known(uint32_t function)
 					 VENDOR_DEADLINE,
 					 VENDOR_CONSOLE_RING,
 					 VENDOR_CONSOLE_KICK,
-					 VENDOR_CLOCK_PAGE};
+					 VENDOR_CLOCK_PAGE,
+					 VENDOR_PARTITION_COUNT,
+					 VENDOR_PARTITION_INFO,
+					 VENDOR_PARTITION_EXITS,
+					 VENDOR_PARTITION_START,
+					 VENDOR_PARTITION_STOP,
+					 VENDOR_PARTITION_RESET};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (calls[i] == function)
@@ -224,6 +231,21 @@ static void log_much(void)
 static void random_bits(void)
 {
 	call_with(TRNG_RND_64, 0, 0);
+}
+
+/* Orders to and questions about everybody, itself among them, by one that may not manage. Tells how many were
+ * not denied. */
+static void manage_all(void)
+{
+	uint64_t served = 0;
+
+	for (uint32_t call = VENDOR_PARTITION_COUNT; call <= VENDOR_PARTITION_RESET; call++) {
+		for (uint64_t id = 0; id <= EVERYBODY; id++)
+			served += (int64_t)bh_call(call, id, 0, 0, 0, 0) != PSCI_DENIED;
+		served += (int64_t)bh_call(call, UINT64_MAX, UINT64_MAX, 0, 0, 0) != PSCI_DENIED;
+		served += (int64_t)bh_call(call, 1ull << 32 | 1, 0, 0, 0, 0) != PSCI_DENIED;
+	}
+	observe(served);
 }
 
 /* A page that the guest's own tables do not show (b: 0), or show for reading only: a call names
@@ -574,6 +596,7 @@ const struct attack platform_attacks[] = {
 	{"range-of-its-own", check_range, MEMORY_END(-16), 16},
 	{"suspend-to-beyond", suspend_to, MEMORY_END(0), 0},
 	{"reset-of-a-kind-nobody-knows", reset_kind, 1, 0},
+	{"manage-without-the-right", manage_all, 0, 0},
 	{"log-49-characters", log_much, CONSOLE_TOO_LONG, 0},
 	{"log-endlessly", log_much, UINT64_MAX, 0},
 	{"random-193-bits", random_bits, TOO_MANY_BITS, 0},

@@ -312,6 +312,7 @@ CALLS = {
     "range-of-its-own": "goes on, 0",
     "suspend-to-beyond": "goes on, fffffff7",
     "reset-of-a-kind-nobody-knows": INVALID_PSCI,
+    "manage-without-the-right": "goes on, 0",
     "log-49-characters": INVALID_PSCI,
     "log-endlessly": INVALID_PSCI,
     "random-193-bits": INVALID_PSCI,

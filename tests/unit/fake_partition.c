@@ -129,6 +129,7 @@ void fake_destroy(void)
 static bool fills_eight(uint64_t function)
 {
 	switch (function & ~(uint64_t)SMCCC_64) {
+	case VENDOR_PARTITION_INFO & ~SMCCC_64:
 	case FFA_NOTIFICATION_GET:
 	case FFA_MSG_WAIT:
 	case FFA_MSG_SEND_DIRECT_REQ_32:
@@ -207,10 +208,12 @@ void *partition_memory(const struct partition *partition, gpa_t address, uint64_
 
 enum status partition_command(struct partition *partition, enum partition_order order, const char *reason)
 {
-	(void)partition;
 	require(reason != NULL && strlen(reason) > 0, "an order has a reason");
-	if (fake.command_status == OK)
+	if (fake.command_status == OK) {
 		fake.order = order;
+		fake.ordered = partition;
+		(void)snprintf(fake.reason, sizeof(fake.reason), "%s", reason);
+	}
 	return fake.command_status;
 }
 

@@ -47,7 +47,9 @@ struct fake {
 	char console[FAKE_CONSOLE_SIZE];     /* what was written */
 	size_t console_length, console_room; /* takes no more than that */
 
-	enum partition_order order; /* the last one posted */
+	enum partition_order order; /* the last one posted, to whom, and why */
+	const struct partition *ordered;
+	char reason[128];
 	enum status command_status; /* what partition_command() shall answer */
 
 	enum exit_action wait_result; /* what vcpu_wait() shall answer */

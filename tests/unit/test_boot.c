@@ -75,7 +75,7 @@ static void strangers_are_not_recognised(void **state)
 	boot.size--;
 	expect_refused(boot_recognise(&boot, message), "use both of one build");
 	boot.version = BOOT_INFO_VERSION - 1;
-	expect_refused(boot_recognise(&boot, message), "version 3, the hypervisor version 4");
+	expect_refused(boot_recognise(&boot, message), "version 4, the hypervisor version 5");
 	boot.magic++;
 	expect_refused(boot_recognise(&boot, message), "not started by Bulkhead's loader");
 }
@@ -170,6 +170,12 @@ static void the_config_is_checked(void **state)
 	setup(state);
 	memset(config->cmdline, 'x', sizeof(config->cmdline));
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "that does not end");
+	setup(state);
+	config->manage = true;
+	config->mode = MODE_PARA;
+	assert_int_equal(boot_check(&boot, IMAGE_BYTES, message), OK);
+	config->mode = MODE_FULL;
+	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "the right to manage");
 }
 
 static void add_channel(uint32_t from, uint32_t to, uint32_t allow)

@@ -74,19 +74,20 @@ static void test_defaults(void **state)
 	assert_string_equal(partition->cmdline, "");
 	assert_int_equal(partition->on_fault, ON_FAULT_STOP);
 	assert_int_equal(partition->max_restarts, 3);
-	assert_true(partition->autostart && partition->hypervisor_leaf);
+	assert_true(partition->autostart && partition->hypervisor_leaf && !partition->manage);
 	assert_int_equal(partition->line, 1);
 }
 
 static void test_every_key(void **state)
 {
 	(void)state;
-	const struct partition_config *partition = parse_good(
-		"[hypervisor]\nconsole = screen\nserial_port = 0x2F8\nlog = debug\npoweroff = no\n"
-		"[partition big-One_2]\nmode = para\ncpus = 2\npin = 3, 1\nmemory = 1g\nimage = "
-		"/guests/p.elf\n"
-		"sha256 = 000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F\n"
-		"cmdline = greet=hello a#b\non_fault = restart\nmax_restarts = 0\nautostart = no\n");
+	const struct partition_config *partition =
+		parse_good("[hypervisor]\nconsole = screen\nserial_port = 0x2F8\nlog = debug\npoweroff = no\n"
+			   "[partition big-One_2]\nmode = para\ncpus = 2\npin = 3, 1\nmemory = 1g\nimage = "
+			   "/guests/p.elf\n"
+			   "sha256 = 000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F\n"
+			   "cmdline = greet=hello a#b\non_fault = restart\nmax_restarts = 0\nautostart = "
+			   "no\nmanage = yes\n");
 
 	assert_false(result.config.console_serial);
 	assert_true(result.config.console_screen);
@@ -108,6 +109,7 @@ static void test_every_key(void **state)
 	assert_int_equal(partition->on_fault, ON_FAULT_RESTART);
 	assert_int_equal(partition->max_restarts, 0);
 	assert_false(partition->autostart);
+	assert_true(partition->manage);
 	assert_int_equal(partition->line, 6);
 }
 
@@ -333,6 +335,10 @@ static void test_keys(void **state)
 	expect_reports(KEY("mode = para"), "6:1 a second 'mode'; the first is in line 2\n");
 	expect_reports("[partition a]\nhypervisor_leaf = no\nmode = para\nmemory = 1M\nimage = \\a\n",
 		       "2:1 'hypervisor_leaf' is for mode = full; this partition is para\n");
+	expect_reports("[partition a]\nmanage = no\nmode = full\nmemory = 1M\nimage = \\a\n",
+		       "2:1 'manage' is for mode = para; this partition is full\n");
+	expect_reports("[partition a]\nmanage = yes\nmode = fool\nmemory = 1M\nimage = \\a\n",
+		       "3:8 found 'fool', expected one of: full, para\n");
 	expect_reports("[partition a]\n",
 		       "1:12 partition 'a' lacks the key 'mode'\n1:12 partition 'a' lacks the key "
 		       "'memory'\n1:12 partition 'a' lacks the key 'image' or 'kernel'\n");
@@ -471,7 +477,7 @@ static void test_all_mistakes_in_order(void **state)
 		"2:8 found 'ful', expected one of: full, para\n"
 		"3:1 unknown key 'colour', expected one of: mode, cpus, pin, memory, image, kernel, sha256, "
 		"initrd, "
-		"initrd_sha256, cmdline, on_fault, max_restarts, autostart, hypervisor_leaf\n"
+		"initrd_sha256, cmdline, on_fault, max_restarts, autostart, hypervisor_leaf, manage\n"
 		"4:8 found 'none', expected a number (hexadecimal begins with 0x)\n"
 		"5:12 partition 'b' lacks the key 'image' or 'kernel'\n"
 		"7:10 found 1, expected memory from 1M to 1024G\n");

@@ -54,7 +54,7 @@ static struct {
 	unsigned kicks[CPUS];	     /* IPIs sent to a CPU */
 	uint64_t device_timer_again; /* when the device wants it next */
 	unsigned arms, ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
-		tables;
+		tables, told_managers;
 	unsigned nmis, windows_asked, reports, messages;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
@@ -205,6 +205,11 @@ void call_partition_reset(struct partition *partition)
 {
 	(void)partition;
 	seen.call_resets++;
+}
+
+void calls_tell_managers(void)
+{
+	seen.told_managers++;
 }
 
 void ffa_take_message(struct vcpu *vcpu)
@@ -727,8 +732,10 @@ static void test_system_off(void **state)
 {
 	(void)state;
 	boot();
+	seen.told_managers = 0;
 	order(beta, ORDER_OFF, "SYSTEM_OFF");
 	run();
+	assert_int_equal(seen.told_managers, 1);
 	assert_int_equal(beta->end, END_SYSTEM_OFF);
 	assert_true(zeroed(beta));
 	assert_false(seen.off); /* poweroff_when_done is off, and alpha runs */
