@@ -363,7 +363,8 @@ static void read_pins(struct parser *parser, const struct key *key, struct span 
  * Channels
  */
 
-static const struct word rights[] = {{"message", CHANNEL_MESSAGE}, {"notify", CHANNEL_NOTIFY}, {NULL, 0}};
+static const struct word rights[] = {
+	{"message", CHANNEL_MESSAGE}, {"notify", CHANNEL_NOTIFY}, {"share", CHANNEL_SHARE}, {NULL, 0}};
 
 static void read_rights(struct parser *parser, const struct key *key, struct span value)
 {

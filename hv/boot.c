@@ -3,6 +3,7 @@
  * between them is checked as if a stranger had written it.
  */
 #include "hv/boot.h"
+#include "hv/core/share.h"
 #include "hv/lib/printf.h"
 #include "hv/mem/layout.h"
 
@@ -283,6 +284,20 @@ static uint64_t module_tables(const struct boot_module *module)
 	return module->size == 0 ? 0 : large_page_tables(module->size) + 2;
 }
 
+/* What agreements may need: the guest's map in small pages, those and tables for what is borrowed. */
+static uint64_t share_pages(const struct config *config, uint32_t partition)
+{
+	for (uint32_t i = 0; i < config->channel_count; i++) {
+		const struct channel_config *channel = &config->channel[i];
+
+		if ((channel->allow & CHANNEL_SHARE) &&
+		    (channel->between[0] == partition || channel->between[1] == partition))
+			return small_page_tables(config->partition[partition].memory) + SHARES_OF_ONE +
+			       small_page_tables(SHARE_AREA);
+	}
+	return 0;
+}
+
 uint64_t boot_pool_pages(const struct boot_info *boot)
 {
 	uint64_t pages = POOL_BASE_PAGES + (uint64_t)boot->cpu_count * POOL_CPU_PAGES;
@@ -294,6 +309,7 @@ uint64_t boot_pool_pages(const struct boot_info *boot)
 		 * Should memory come in pieces that are not aligned to 2 MiB, one of the two still fits. */
 		pages += POOL_PARTITION_PAGES + (uint64_t)partition->cpus * POOL_VCPU_PAGES;
 		pages += large_page_tables(partition->memory) + small_page_tables(partition->memory);
+		pages += share_pages(&boot->config, i);
 		pages += module_tables(&boot->module[i]) + module_tables(&boot->initrd[i]);
 	}
 	pages += pages / (PAGE_SIZE * 8) +

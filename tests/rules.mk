@@ -20,13 +20,15 @@ UNIT_kernel := $(IMAGES)
 UNIT_acpi   := hv/device/acpi.c
 
 # Hypercalls stand on a fake partition (tests/unit/fake_partition.h).
-CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c ffa_message.c ffa_notify.c vendor.c manage.c) hv/core/statistics.c hv/lib/printf.c \
+CALLS              := $(addprefix hv/call/,call.c smccc.c psci.c trng.c pvtime.c ffa.c ffa_memory.c ffa_message.c ffa_notify.c vendor.c \
+                        manage.c) hv/core/share.c hv/core/statistics.c $(addprefix hv/mem/,frames.c page_map.c pool.c) hv/lib/printf.c \
                       tests/unit/fake_partition.c
 UNIT_calls         := $(CALLS)
 UNIT_psci          := $(CALLS)
 UNIT_call_services := $(CALLS)
 UNIT_vendor_calls  := $(CALLS)
 UNIT_ffa           := $(CALLS)
+UNIT_ffa_memory    := $(CALLS)
 UNIT_manage        := $(CALLS)
 
 FUZZ_calls  := $(CALLS)
@@ -61,7 +63,7 @@ FUZZ_devices    := $(PC)
 # The auditors.
 UNIT_vmx_audit := arch/x86/vmx/audit.c hv/lib/printf.c hv/lib/string_copy.c
 UNIT_svm_audit := arch/x86/svm/audit.c hv/lib/string_copy.c
-UNIT_audit     := hv/core/audit.c hv/mem/frames.c hv/mem/page_map.c hv/mem/pool.c
+UNIT_audit     := hv/core/audit.c hv/core/share.c hv/mem/frames.c hv/mem/page_map.c hv/mem/pool.c
 
 # Code that uses privileged instructions stands on a fake CPU: tests/unit/machine comes before arch/x86/cpu.h.
 MACHINE_TESTS    := lifecycle partition cpuid serial clock summary cpu svm_vcpu machine_events
@@ -75,7 +77,7 @@ UNIT_cpu         := arch/x86/cpu.c hv/lib/printf.c $(FAKE_CPU)
 UNIT_svm_vcpu    := arch/x86/svm/vmcb.c arch/x86/svm/event.c arch/x86/svm/describe.c arch/x86/svm/permissions.c \
                     arch/x86/svm/audit.c arch/x86/entry_audit.c hv/lib/printf.c hv/lib/string_copy.c $(FAKE_CPU)
 UNIT_clock       := arch/x86/clock.c $(FAKE_CPU)
-UNIT_partition   := hv/core/partition.c hv/core/audit.c arch/x86/paging.c arch/x86/vmx/ept.c arch/x86/svm/npt.c \
+UNIT_partition   := hv/core/partition.c hv/core/audit.c hv/core/share.c arch/x86/paging.c arch/x86/vmx/ept.c arch/x86/svm/npt.c \
                     $(addprefix hv/mem/,frames.c page_map.c pool.c) $(addprefix hv/lib/,printf.c status.c string_copy.c)
 # The image's sections, as hv/linker.ld would place them: addresses no program on a host can have of itself.
 IMAGE_SYMBOLS    := text_start=0 text_end=1F00 rodata_start=2000 rodata_end=3100 data_start=4000 end=5800

@@ -10,7 +10,7 @@ import re
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 FOLDERS = ["hv/call", "hv/device", "arch/x86/svm", "arch/x86/vmx"]
 FILES = ["arch/x86/decode.c", "arch/x86/guest_walk.c", "arch/x86/guest_walk.h", "hv/core/cpuid.c", "hv/core/exit.c",
-         "hv/core/exit_memory.c", "hv/core/exit_port.c", "hv/core/lifecycle.c", "hv/core/statistics.c", "hv/lib/spinlock.h"]
+         "hv/core/exit_memory.c", "hv/core/exit_port.c", "hv/core/lifecycle.c", "hv/core/share.c", "hv/core/statistics.c", "hv/lib/spinlock.h"]
 AT_BOOT = {"arch/x86/svm/audit.c", "arch/x86/vmx/audit.c", "hv/device/acpi.c"}  # never between an exit and an entry
 CONSTANT = r"(?:\d\w*|[A-Z][A-Z0-9_]*|ARRAY_SIZE\([^()]*\)|sizeof\([^()]*\)|(?:\w+->)*partition->vcpu_count|partition_count|machine_config->channel_count)"
 READ_OFF = re.compile(rf"for \([^;]*; (?:[^;]* && )?\w+ (?:<|<=|!=) {CONSTANT}(?: && [^;]*)?; \w+(?:\+\+| \+= \w+)\)"
@@ -67,6 +67,31 @@ BOUNDS = {
         "sleep: ends with the next request",
     ("hv/core/lifecycle.c", "for (;;)"):
         "a CPU's life, its sleep without a vCPU, or HLT: a guest waits on its own CPU",
+    ("hv/core/share.c", "while (free < SHARES_OF_ONE && place[free])"):
+        "free grows with each round",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < share->borrower_count; i++)"):
+        "SHARE_BORROWERS at most: the description is refused before",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < share->piece_count; i++)"):
+        "SHARE_PIECES at most: add_piece() stops there",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < count; i++)"):
+        "some or all pieces of an agreement",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < share->pages; i++)"):
+        "SHARE_PAGES at most: share_add() stops there",
+    ("hv/core/share.c", "for (uint64_t done = 0; done < piece->size; done += LARGE_PAGE_SIZE)"):
+        "SHARE_PAGES in all pieces; the console is served in between",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < owner->extent_count && size; i++)"):
+        "PARTITION_EXTENTS at most",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < owner->vcpu_count * VCPU_CALL_PAGES; i++)"):
+        "the pages of CONFIG_MAX_CPUS vCPUs",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < places(); i++)"):
+        "SHARES_OF_ONE for each partition",
+    ("hv/core/share.c", "for (uint32_t i = 0; i <= places() && gpa + size <= start + SHARE_AREA; i++)"):
+        "SHARES_OF_ONE for each partition, and one more",
+    ("hv/core/share.c", "for (uint32_t i = 0; i < machine_frames.count; i++)"):
+        "FRAMES_MAX at most",
+    ("hv/core/share.c", "while (!borrowers_flushed(share))"):
+        "between two lives of a partition, whose own vCPUs are all off: each CPU of a borrower leaves its guest for the kick, its sleep "
+        "or its wait for one, and flushes; it waits for another's flush only where its own vCPUs are off too, and these are not waited for",
     ("hv/lib/spinlock.h", "while (atomic_load_explicit(&lock->serving, memory_order_acquire) != ticket)"):
         "tickets: each CPU of the machine before it once, and what runs under a lock is bounded itself",
 }

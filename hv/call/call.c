@@ -122,12 +122,24 @@ enum exit_action exit_hypercall(struct vcpu *vcpu)
 	return EXIT_NEXT;
 }
 
+void *call_claim_page(struct vcpu *vcpu, unsigned claim, uint64_t address)
+{
+	atomic_store(&vcpu->shared->call_page[claim], address);
+	return address % PAGE_SIZE ? NULL : partition_memory(vcpu->partition, gpa(address), PAGE_SIZE);
+}
+
+void call_end_claims(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->shared->call_page[CALL_PAGE_CLAIM], 0);
+	atomic_store(&vcpu->shared->call_page[CALL_PAGE_CLAIM_2], 0);
+}
+
 void call_partition_reset(struct partition *partition)
 {
 	vendor_console_last_words(partition);
 	console_end_line(partition);
 	partition->console_ring = NULL;
-	partition->console_ring_gpa = 0;
+	atomic_store(&partition->call_page[CALL_PAGE_RING], 0);
 	atomic_store(&partition->memory_protected, 0);
 	if (partition->ffa)
 		ffa_partition_reset(partition);

@@ -47,6 +47,14 @@ struct call_service {
 #define CALL_NUMBER(function) ((function)&CALL_NUMBER_MASK)
 
 extern const struct call_service arch_service, identity_service; /* smccc.c */
+/*
+ * A page that a call gives to the hypervisor: a pointer, or NULL unless it is page-aligned and the
+ * partition's memory. From the claim on it cannot be lent, so that it stays what it was found to be; the call
+ * notes it in a call_page of the vCPU or the partition if it keeps it, then ends its claims.
+ */
+void *call_claim_page(struct vcpu *vcpu, unsigned claim, uint64_t address) MUST_CHECK;
+void call_end_claims(struct vcpu *vcpu);
+
 /* At boot, behind partitions_create(): what calls keep for each partition. */
 enum status calls_create(void) MUST_CHECK;
 

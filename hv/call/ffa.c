@@ -5,6 +5,7 @@
  */
 #include "hv/call/ffa.h"
 #include "hv/console/console.h"
+#include "hv/core/share.h"
 #include "hv/lib/clamp.h"
 #include "hv/lib/string.h"
 #include "hv/mem/pool.h"
@@ -169,40 +170,48 @@ static enum exit_action ffa_partition_info_get(struct vcpu *vcpu, const struct c
  * Buffers: one page each, in the partition's own memory.
  */
 
-static uint8_t *buffer_page(const struct partition *partition, uint64_t address)
+/* With the lock. */
+static bool map_buffers(struct partition *partition, const struct call_arguments *in, uint8_t *tx,
+			uint8_t *rx)
 {
-	return address % PAGE_SIZE ? NULL : partition_memory(partition, gpa(address), PAGE_SIZE);
+	struct ffa *ffa = partition->ffa;
+
+	if (ffa->tx)
+		return false;
+	atomic_store(&partition->call_page[CALL_PAGE_TX], in->x1);
+	atomic_store(&partition->call_page[CALL_PAGE_RX], in->x2);
+	ffa->tx = tx;
+	ffa->rx = rx;
+	ffa->rx_state = RX_EMPTY;
+	return true;
 }
 
 static enum exit_action ffa_rxtx_map(struct vcpu *vcpu, const struct call_arguments *in,
 				     struct call_results *out)
 {
 	struct ffa *ffa = vcpu->partition->ffa;
-	uint8_t *tx = buffer_page(vcpu->partition, in->x1), *rx = buffer_page(vcpu->partition, in->x2);
-	bool mapped;
+	uint8_t *tx = call_claim_page(vcpu, CALL_PAGE_CLAIM, in->x1);
+	uint8_t *rx = call_claim_page(vcpu, CALL_PAGE_CLAIM_2, in->x2);
+	int32_t error = FFA_INVALID_PARAMETERS;
 
-	if (in->x3 != 1 || !tx || !rx || tx == rx)
-		return ffa_error(out, FFA_INVALID_PARAMETERS);
-	spin_lock(&ffa->lock);
-	mapped = ffa->tx;
-	if (!mapped) {
-		ffa->tx_gpa = in->x1;
-		ffa->rx_gpa = in->x2;
-		ffa->tx = tx;
-		ffa->rx = rx;
-		ffa->rx_state = RX_EMPTY;
+	if (in->x3 == 1 && in->x1 && in->x2 && tx && rx && tx != rx) {
+		spin_lock(&ffa->lock);
+		error = map_buffers(vcpu->partition, in, tx, rx) ? 0 : FFA_DENIED;
+		spin_unlock(&ffa->lock);
 	}
-	spin_unlock(&ffa->lock);
-	return mapped ? ffa_error(out, FFA_DENIED) : ffa_success(out);
+	call_end_claims(vcpu);
+	return error ? ffa_error(out, error) : ffa_success(out);
 }
 
 /* With the lock. What is in the inbox is lost. */
-static bool unmap_buffers(struct ffa *ffa)
+static bool unmap_buffers(struct partition *partition)
 {
+	struct ffa *ffa = partition->ffa;
 	bool mapped = ffa->tx;
 
 	ffa->tx = ffa->rx = NULL;
-	ffa->tx_gpa = ffa->rx_gpa = 0;
+	atomic_store(&partition->call_page[CALL_PAGE_TX], 0);
+	atomic_store(&partition->call_page[CALL_PAGE_RX], 0);
 	ffa->rx_state = RX_EMPTY;
 	return mapped;
 }
@@ -215,7 +224,7 @@ static enum exit_action ffa_rxtx_unmap(struct vcpu *vcpu, const struct call_argu
 	bool mapped;
 
 	spin_lock(&ffa->lock);
-	mapped = in->x1 == 0 && unmap_buffers(ffa);
+	mapped = in->x1 == 0 && unmap_buffers(vcpu->partition);
 	spin_unlock(&ffa->lock);
 	return mapped ? ffa_success(out) : ffa_error(out, FFA_INVALID_PARAMETERS);
 }
@@ -307,6 +316,8 @@ static enum status create(struct partition *partition, struct ffa *ffa)
 		ffa->vcpu[i].shared = &partition->vcpu[i];
 		ffa->vcpu[i].partition = partition;
 	}
+	if (any_right(ffa, CHANNEL_SHARE) && share_partition_created(partition))
+		return ERR_NO_MEMORY;
 	if (!any_right(ffa, CHANNEL_MESSAGE))
 		return OK;
 	ffa->inbox = pool_allocate(FFA_BUFFER_SIZE / PAGE_SIZE);
@@ -348,12 +359,13 @@ void ffa_partition_reset(struct partition *partition)
 	struct ffa *ffa = partition->ffa;
 
 	spin_lock(&ffa->lock);
-	(void)unmap_buffers(ffa);
+	(void)unmap_buffers(partition);
 	memset(ffa->bound, 0, sizeof(ffa->bound));
 	ffa->per_vcpu = 0;
 	atomic_store(&ffa->notifications, 0);
 	atomic_store(&ffa->framework, 0);
 	spin_unlock(&ffa->lock);
+	share_partition_ended(partition);
 	for (uint32_t i = 0; i < partition_count; i++)
 		if (ffa->rights[i])
 			ffa_raise(&partitions[i], 0, BH_EVENT_PEER);
@@ -374,6 +386,13 @@ static const struct call_row ffa_rows[] = {
 	ROW(FFA_YIELD) = {ffa_yield, CALL_32, true},
 	ROW(FFA_MSG_SEND_DIRECT_REQ_32) = {ffa_direct_request, CALL_BOTH, true},
 	ROW(FFA_MSG_SEND_DIRECT_RESP_32) = {ffa_direct_response, CALL_BOTH, true},
+	ROW(FFA_MEM_DONATE_32) = {ffa_mem_donate, CALL_BOTH, true},
+	ROW(FFA_MEM_LEND_32) = {ffa_mem_lend, CALL_BOTH, true},
+	ROW(FFA_MEM_SHARE_32) = {ffa_mem_share, CALL_BOTH, true},
+	ROW(FFA_MEM_RETRIEVE_REQ_32) = {ffa_mem_retrieve, CALL_BOTH, true},
+	ROW(FFA_MEM_RELINQUISH) = {ffa_mem_relinquish, CALL_32, true},
+	ROW(FFA_MEM_RECLAIM) = {ffa_mem_reclaim, CALL_32, true},
+	ROW(FFA_MEM_FRAG_TX) = {ffa_mem_frag_tx, CALL_32, true},
 	ROW(FFA_MSG_SEND2) = {ffa_msg_send2, CALL_32, true},
 	ROW(FFA_NOTIFICATION_BIND) = {ffa_notification_bind, CALL_32, true},
 	ROW(FFA_NOTIFICATION_UNBIND) = {ffa_notification_unbind, CALL_32, true},

@@ -49,7 +49,6 @@ struct ffa {
 	uint8_t rights[CONFIG_MAX_PARTITIONS]; /* CHANNEL_* towards partition i; 0: strangers */
 	struct spinlock lock;		       /* RX and TX, notifications */
 
-	uint64_t tx_gpa, rx_gpa;
 	uint8_t *tx, *rx; /* in the guest window; NULL: not mapped */
 	enum ffa_rx rx_state;
 	uint8_t *inbox;	 /* in the pool; NULL: no channel allows messages */
@@ -92,6 +91,9 @@ bool ffa_release_rx(struct ffa *ffa);
 /* Raises an event at one of its vCPUs, unless the partition does not run. */
 void ffa_raise(struct partition *partition, uint32_t vcpu, unsigned event);
 
+/* ffa_memory.c */
+call_fn ffa_mem_donate, ffa_mem_lend, ffa_mem_share, ffa_mem_frag_tx, ffa_mem_retrieve, ffa_mem_relinquish,
+	ffa_mem_reclaim;
 /* ffa_message.c */
 call_fn ffa_msg_send2, ffa_msg_wait, ffa_direct_request, ffa_direct_response;
 void ffa_direct_reset(struct ffa_vcpu *vcpu); /* whoever waits for it hears of that */

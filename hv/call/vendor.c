@@ -70,13 +70,16 @@ static enum exit_action event_page(struct vcpu *vcpu, const struct call_argument
 	struct bh_event_page *page = NULL;
 
 	if (in->x1 != NO_PAGE) {
-		page = shared_page(vcpu->partition, in->x1);
-		if (!page || in->x2 < FIRST_UPCALL_VECTOR || in->x2 > LAST_UPCALL_VECTOR)
+		page = call_claim_page(vcpu, CALL_PAGE_CLAIM, in->x1);
+		if (!page || in->x2 < FIRST_UPCALL_VECTOR || in->x2 > LAST_UPCALL_VECTOR) {
+			call_end_claims(vcpu);
 			return answer(out, SMCCC_INVALID_PARAMETER);
+		}
 		vcpu->upcall_vector = (uint8_t)in->x2;
 	}
 	vcpu->event_page = page;
-	vcpu->event_page_gpa = in->x1;
+	atomic_store(&vcpu->shared->call_page[CALL_PAGE_EVENTS], in->x1);
+	call_end_claims(vcpu);
 	vcpu_request(vcpu->shared, REQUEST_INTERRUPT); /* events may have come before the page */
 	return answer(out, SMCCC_SUCCESS);
 }
@@ -299,7 +302,7 @@ static void set_ring(struct partition *partition, struct bh_console_ring *ring, 
 {
 	spin_lock(&partition->device_lock);
 	partition->console_ring = ring;
-	partition->console_ring_gpa = address;
+	atomic_store(&partition->call_page[CALL_PAGE_RING], address);
 	spin_unlock(&partition->device_lock);
 }
 
@@ -311,12 +314,15 @@ static enum exit_action console_ring(struct vcpu *vcpu, const struct call_argume
 	struct bh_console_ring *ring = NULL;
 
 	if (in->x1 != NO_PAGE) {
-		ring = shared_page(partition, in->x1);
-		if (!ring)
+		ring = call_claim_page(vcpu, CALL_PAGE_CLAIM, in->x1);
+		if (!ring) {
+			call_end_claims(vcpu);
 			return answer(out, SMCCC_INVALID_PARAMETER);
+		}
 	}
 	vendor_console_last_words(partition);
 	set_ring(partition, ring, in->x1);
+	call_end_claims(vcpu);
 	if (ring)
 		vcpu_request(&partition->vcpu[CONSOLE_VCPU], REQUEST_CONSOLE);
 	return answer(out, SMCCC_SUCCESS);
@@ -344,7 +350,7 @@ static enum exit_action console_kick(struct vcpu *vcpu, const struct call_argume
 void vendor_vcpu_reset(struct vcpu *vcpu)
 {
 	vcpu->event_page = NULL;
-	vcpu->event_page_gpa = 0;
+	atomic_store(&vcpu->shared->call_page[CALL_PAGE_EVENTS], 0);
 	vcpu->upcall_vector = 0;
 	vcpu_set_timer(vcpu, TIMER_DEADLINE, TIMER_NEVER);
 	pvtime_vcpu_reset(vcpu);

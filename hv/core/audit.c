@@ -6,6 +6,7 @@
 #include "arch/x86/percpu.h"
 #include "hv/core/audit.h"
 #include "hv/core/partition.h"
+#include "hv/core/share.h"
 #include "hv/lib/string.h"
 #include "hv/mem/pool.h"
 
@@ -71,6 +72,8 @@ static const char *wrong_owner(owner_t owner)
 	case OWNER_MMIO: return "a frame of firmware or a device";
 	case OWNER_HYPERVISOR: return "a frame of the hypervisor";
 	default:
+		if (owner >= OWNER_AGREEMENT(0))
+			return "a frame that an agreement keeps from it";
 		return owner >= OWNER_PARTITION(0) ? "a frame of another partition"
 						   : "a frame of a guest image";
 	}
@@ -104,22 +107,49 @@ static struct verdict judge_device(const struct mapping *leaf)
 	return (struct verdict){0};
 }
 
-/* Memory of the partition, at the guest-physical address that its extents give it. */
-static struct verdict judge_memory(const struct partition *partition, uint64_t address,
-				   const struct mapping *leaf)
+/* At the guest-physical address that the partition's extents give it. */
+static bool in_extents(const struct partition *partition, uint64_t address, const struct mapping *leaf)
 {
-	struct verdict verdict = judge_owner(leaf, OWNER_PARTITION(partition->id));
-
-	for (uint32_t i = 0; i < partition->extent_count && !verdict.rule; i++) {
+	for (uint32_t i = 0; i < partition->extent_count; i++) {
 		const struct memory_extent *extent = &partition->extent[i];
 		uint64_t offset = address - extent->gpa.value;
 
 		if (offset < extent->size && leaf->size <= extent->size - offset &&
 		    leaf->frame.value == extent->hpa.value + offset)
-			return verdict;
+			return true;
 	}
-	if (!verdict.rule)
+	return false;
+}
+
+/*
+ * Memory that agreements speak of: what others may see as well, in the owner's map; in the window of the
+ * owner's CPUs, where the hypervisor leaves it alone, also what it has given away; and what a borrower may
+ * see.
+ */
+static bool agreed(const struct audit *audit, uint64_t address, const struct mapping *leaf)
+{
+	const struct partition *partition = audit->partition;
+	struct mapping now;
+	bool fine;
+
+	spin_lock(&share_lock);
+	fine = (audit->guest && (!page_map_find(&partition->guest_map, address, &now) ||
+				 now.frame.value != leaf->frame.value)) || /* it has changed meanwhile */
+	       (in_extents(partition, address, leaf) &&
+		share_owns(partition, leaf->frame, leaf->size, audit->guest)) ||
+	       (audit->guest && share_allows(partition, address, leaf));
+	spin_unlock(&share_lock);
+	return fine;
+}
+
+static struct verdict judge_memory(const struct audit *audit, uint64_t address, const struct mapping *leaf)
+{
+	struct verdict verdict = judge_owner(leaf, OWNER_PARTITION(audit->partition->id));
+
+	if (!verdict.rule && !in_extents(audit->partition, address, leaf))
 		verdict = (struct verdict){"not where the partition's extents put it", leaf->frame};
+	if (verdict.rule && agreed(audit, address, leaf))
+		return (struct verdict){0};
 	return verdict;
 }
 
@@ -222,7 +252,7 @@ static struct verdict judge_window(const struct audit *audit, const struct mappi
 {
 	if (!audit->partition)
 		return (struct verdict){"guest memory on a CPU of no partition", leaf->frame};
-	return judge_memory(audit->partition, leaf->address - GUEST_WINDOW, leaf);
+	return judge_memory(audit, leaf->address - GUEST_WINDOW, leaf);
 }
 
 static struct verdict judge_module_window(const struct audit *audit, const struct mapping *leaf)
@@ -265,7 +295,7 @@ static bool visit(void *context, const struct mapping *leaf)
 {
 	struct audit *audit = context;
 	struct verdict verdict =
-		audit->guest ? judge_memory(audit->partition, leaf->address, leaf) : judge_host(audit, leaf);
+		audit->guest ? judge_memory(audit, leaf->address, leaf) : judge_host(audit, leaf);
 
 	audit->result.mappings++;
 	if (verdict.rule)

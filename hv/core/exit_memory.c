@@ -7,6 +7,7 @@
 #include "arch/x86/guest_walk.h"
 #include "hv/core/exit.h"
 #include "hv/core/partition.h"
+#include "hv/core/share.h"
 #include "hv/core/virt.h"
 #include "hv/device/full.h"
 #include "hv/mem/layout.h"
@@ -365,6 +366,9 @@ static NEVER_INLINE int meet(struct vcpu *vcpu, gpa_t address, uint64_t access)
 	struct instruction instruction;
 	struct fetched code;
 
+	if (!vcpu->lapic &&
+	    share_sees(vcpu->partition, address, access & MEMORY_WRITE ? MAP_WRITE : MAP_READ))
+		return -EXIT_AGAIN;
 	if (!vcpu->lapic || !full_is_mmio(address)) {
 		exit_out_of_bounds(vcpu, address, access & MEMORY_WRITE ? "writes to" : "reads from");
 		return -EXIT_LEAVE;

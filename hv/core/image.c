@@ -183,7 +183,8 @@ enum status image_load_para(const struct image_request *request, const struct im
 {
 	const uint64_t stolen_pages =
 		ALIGN_UP(request->vcpu_count * (uint64_t)PV_TIME_STRIDE, PAGE_SIZE) / PAGE_SIZE;
-	uint64_t tables, table_pages = boot_table_pages(target->memory_size), record;
+	const uint64_t mapped = ALIGN_UP(target->memory_size, LARGE_PAGE_SIZE) + target->share_size;
+	uint64_t tables, table_pages = boot_table_pages(mapped), record;
 	struct elf_image image;
 	struct bh_start *start;
 	uint8_t *placed;
@@ -207,7 +208,7 @@ enum status image_load_para(const struct image_request *request, const struct im
 	if (status)
 		return status;
 
-	fill_boot_tables((void *)placed, tables, target->memory_size);
+	fill_boot_tables((void *)placed, tables, mapped);
 	start = (void *)(placed + table_pages * PAGE_SIZE);
 	*start = (struct bh_start){.magic = BH_START_MAGIC,
 				   .size = sizeof(*start),

@@ -10,6 +10,7 @@
 struct image_target {
 	uint64_t memory_size;	   /* GPA 0 .. memory_size is RAM, zeroed */
 	uint64_t high_memory_size; /* full: RAM from 4 GiB on */
+	uint64_t share_size;	   /* para: mapped behind the RAM, for memory of others */
 	void *context;
 	void *(*reach)(void *context, gpa_t address, uint64_t size); /* NULL: not memory */
 };

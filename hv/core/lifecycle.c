@@ -16,6 +16,7 @@
 #include "hv/core/exit.h"
 #include "hv/core/image.h"
 #include "hv/core/partition.h"
+#include "hv/core/share.h"
 #include "hv/core/virt.h"
 #include "hv/device/acpi.h"
 #include "hv/device/full.h"
@@ -91,6 +92,7 @@ static enum status load_image(struct partition *partition, struct image_result *
 	const struct partition_config *config = partition->config;
 	struct image_target target = {.memory_size = partition->memory_low,
 				      .high_memory_size = partition->memory_high,
+				      .share_size = partition->stand_in.value ? SHARE_AREA : 0,
 				      .context = partition,
 				      .reach = reach_memory};
 	struct image_request request = {.file = (const uint8_t *)partition->image.window,
@@ -406,8 +408,10 @@ static void serve(struct vcpu *vcpu, uint32_t requests)
 	}
 	if (requests & REQUEST_INIT)
 		reset_private_state(vcpu);
-	if (likely(!(requests & (REQUEST_MACHINE | REQUEST_MESSAGE))))
+	if (likely(!(requests & (REQUEST_MACHINE | REQUEST_MESSAGE | REQUEST_FLUSH))))
 		return;
+	if (requests & REQUEST_FLUSH)
+		share_flush_cpu(vcpu);
 	if (requests & REQUEST_MACHINE)
 		machine_events_report();
 	if (requests & REQUEST_MESSAGE)
@@ -425,6 +429,13 @@ static void serve_requests_while_busy(struct vcpu *vcpu)
 	cpu_interrupt_window();
 	requests = atomic_fetch_and(&vcpu->shared->requests, ~now) & now;
 	serve(vcpu, requests);
+}
+
+void vcpu_serve_meanwhile(void)
+{
+	if (virt->restore_host)
+		virt->restore_host(this_vcpu);
+	serve_requests_while_busy(this_vcpu);
 }
 
 static bool may_run(const struct vcpu *vcpu)
@@ -602,6 +613,8 @@ static void start_vcpu(struct vcpu *vcpu)
 		report_first_start(vcpu->partition);
 	reset_private_state(vcpu);
 	virt->vcpu_reset(vcpu, &vcpu->shared->start);
+	if (!vcpu->lapic)
+		share_flush_cpu(vcpu);
 	atomic_compare_exchange_strong(&vcpu->shared->state, &starting, VCPU_ON);
 }
 

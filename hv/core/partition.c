@@ -9,6 +9,7 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/percpu.h"
 #include "hv/core/partition.h"
+#include "hv/core/share.h"
 #include "hv/core/virt.h"
 #include "hv/device/full.h"
 #include "hv/lib/log.h"
@@ -23,7 +24,7 @@ struct partition *partitions;
 uint32_t partition_count;
 const struct config *machine_config;
 
-bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size)
+static bool in_range(const struct partition *partition, gpa_t address, uint64_t size)
 {
 	uint64_t low = partition->memory_low, high = partition->memory_high;
 
@@ -34,9 +35,21 @@ bool partition_contains(const struct partition *partition, gpa_t address, uint64
 	return size <= high - (address.value - 4 * GIB);
 }
 
+bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size)
+{
+	return in_range(partition, address, size) &&
+	       (likely(!atomic_load(&partition->away)) || !share_is_away(partition, address.value, size));
+}
+
 void *partition_memory(const struct partition *partition, gpa_t address, uint64_t size)
 {
 	return partition_contains(partition, address, size) ? (void *)(GUEST_WINDOW + address.value) : NULL;
+}
+
+void *partition_window(const struct partition *partition, gpa_t address)
+{
+	(void)partition; /* it is this CPU's: the window shows no other */
+	return (void *)(GUEST_WINDOW + address.value);
 }
 
 bool partition_read(const struct partition *partition, gpa_t from, void *to, size_t size)

@@ -17,6 +17,7 @@
 
 struct full_devices; /* hv/device/full.h */
 struct ffa;	     /* hv/call/ffa.h */
+struct share;	     /* hv/core/share.h */
 
 enum partition_state { PARTITION_OFF, PARTITION_STARTING, PARTITION_RUNNING };
 
@@ -41,6 +42,11 @@ struct guest_file {
 	hpa_t start;
 	uint64_t size; /* bytes; 0: none */
 };
+
+#define SHARES_OF_ONE 8u /* agreements about its memory at a time */
+
+/* Pages of guest memory that the hypervisor uses for the partition, beside those of its vCPUs. */
+enum { CALL_PAGE_RING, CALL_PAGE_TX, CALL_PAGE_RX, PARTITION_CALL_PAGES };
 
 /* Bytes on their way to a guest: one producer (the console, CPU 0), one consumer (the partition). */
 #define INPUT_SIZE 256
@@ -95,9 +101,16 @@ struct partition {
 	struct input_queue input;
 	struct console_line console;
 	_Atomic uint32_t memory_protected;    /* PSCI MEM_PROTECT: what the guest asked for */
-	uint64_t console_ring_gpa;	      /* para; 0: none */
 	struct bh_console_ring *console_ring; /* in the guest window: only this partition's CPUs */
 	struct ffa *ffa;		      /* para; NULL in full */
+	_Atomic uint64_t call_page[PARTITION_CALL_PAGES]; /* pages given to the hypervisor; 0: none */
+
+	/* hv/core/share.h */
+	struct share *share[SHARES_OF_ONE];	  /* its agreements; NULL: a free place */
+	hpa_t stand_in;				  /* seen in place of memory whose owner has ended */
+	_Atomic uint32_t away;			  /* agreements that some of its memory has gone to */
+	_Atomic uint32_t map_version;		  /* counts what was taken out of guest_map */
+	struct vcpu_shared *_Atomic flush_waiter; /* told when a CPU has followed; NULL: nobody waits */
 };
 
 extern struct partition *partitions; /* [partition_count], in the pool */
@@ -109,6 +122,8 @@ bool partition_contains(const struct partition *partition, gpa_t address, uint64
 /* A pointer into the guest window, or NULL unless all of it is the partition's memory. Contiguous across
  * extents. */
 void *partition_memory(const struct partition *partition, gpa_t address, uint64_t size);
+/* Where CPUs of the partition see its RAM, also what it has lent: not checked. */
+void *partition_window(const struct partition *partition, gpa_t address);
 /* Copy once, then check, then use. false: not all of it is the partition's memory, nothing copied. */
 bool partition_read(const struct partition *partition, gpa_t from, void *to, size_t size) MUST_CHECK;
 bool partition_write(const struct partition *partition, gpa_t to, const void *from, size_t size) MUST_CHECK;

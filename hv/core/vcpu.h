@@ -50,6 +50,7 @@ struct exit_statistics {
 #define REQUEST_NMI	  (1u << 5) /* full: virtual NMI received */
 #define REQUEST_MACHINE	  (1u << 7) /* the machine has something to tell (arch/x86/machine_events.h) */
 #define REQUEST_CONSOLE	  (1u << 6) /* para: fetch console input into the ring; CPU 0: console work */
+#define REQUEST_FLUSH	  (1u << 9) /* para: something went from the partition's map */
 #define REQUEST_MESSAGE	  (1u << 8) /* para, vCPU 0: a message is in the partition's inbox */
 
 enum vcpu_state {
@@ -76,6 +77,9 @@ struct vcpu_start {
 };
 #define START_LINUX_GDT_SIZE 32u
 
+/* GPAs of a vCPU's pages that the hypervisor uses, and those it is about to; 0: none. */
+enum { CALL_PAGE_EVENTS, CALL_PAGE_CLAIM, CALL_PAGE_CLAIM_2, VCPU_CALL_PAGES };
+
 struct vcpu_shared {
 	_Atomic uint32_t requests;
 	_Atomic uint32_t state;		/* enum vcpu_state */
@@ -85,6 +89,8 @@ struct vcpu_shared {
 	_Atomic uint32_t parked;	/* 1: out of the guest for partition->command */
 	_Atomic uint64_t events;	/* para: events raised by another CPU, not yet in the event page */
 	_Atomic uint32_t interrupts[8]; /* full: vectors posted by another CPU (local APIC IRR to be) */
+	_Atomic uint64_t call_page[VCPU_CALL_PAGES];
+	_Atomic uint32_t map_seen;	/* the partition's map_version that its CPU has followed */
 	struct vcpu_start start;	/* valid while VCPU_STARTING */
 	_Atomic uint64_t suspend_count; /* PSCI_STAT_COUNT: times it was suspended */
 	_Atomic uint64_t suspend_tsc;	/* PSCI_STAT_RESIDENCY: TSC ticks spent suspended */
@@ -138,7 +144,6 @@ struct vcpu {
 
 	/* Para: the interrupt controller. NULL while the guest has not given a page. */
 	struct bh_event_page *event_page; /* in the guest window */
-	uint64_t event_page_gpa;
 	uint8_t upcall_vector;
 	struct pv_stolen_time *stolen_time; /* in the guest window; NULL: none */
 	uint64_t stolen_tsc;		    /* TSC ticks the hypervisor took since the vCPU started */
@@ -187,3 +192,6 @@ void vcpu_request(struct vcpu_shared *target, uint32_t requests);
 
 /* Arms or disarms (TIMER_NEVER) a timer of this CPU's vCPU. */
 void vcpu_set_timer(struct vcpu *vcpu, enum timer_kind kind, uint64_t deadline);
+
+/* In a wait or long work of the hypervisor's own, between two lives of the partition or within a call. */
+void vcpu_serve_meanwhile(void);

@@ -183,6 +183,8 @@ const char *owner_kind(owner_t owner)
 
 	if (owner < ARRAY_SIZE(fixed))
 		return fixed[owner];
+	if (owner >= OWNER_AGREEMENT(0))
+		return "agreement";
 	if (owner >= OWNER_PARTITION(0))
 		return "partition";
 	return owner >= OWNER_MODULE(0) ? "guest image" : "unknown";

@@ -16,6 +16,7 @@ typedef uint16_t owner_t;
 #define OWNER_HYPERVISOR   ((owner_t)3)
 #define OWNER_MODULE(i)	   ((owner_t)(0x100 + (i))) /* image of partition i as read from disk */
 #define OWNER_PARTITION(i) ((owner_t)(0x200 + (i)))
+#define OWNER_AGREEMENT(i) ((owner_t)(0x400 + (i))) /* hv/core/share.h */
 
 struct frame_extent {
 	uint64_t start; /* page-aligned HPA */

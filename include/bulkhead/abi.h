@@ -184,6 +184,64 @@ struct pv_stolen_time {
 #define FFA_PROPERTY_NOTIFICATION (1u << 3)
 #define FFA_PROPERTY_64		  (1u << 8)
 
+/* Tier 3: memory, as far as a channel allows to share it. */
+#define FFA_MEM_DONATE_32	0x84000071u
+#define FFA_MEM_DONATE_64	0xC4000071u
+#define FFA_MEM_LEND_32		0x84000072u
+#define FFA_MEM_LEND_64		0xC4000072u
+#define FFA_MEM_SHARE_32	0x84000073u
+#define FFA_MEM_SHARE_64	0xC4000073u
+#define FFA_MEM_RETRIEVE_REQ_32 0x84000074u
+#define FFA_MEM_RETRIEVE_REQ_64 0xC4000074u
+#define FFA_MEM_RETRIEVE_RESP	0x84000075u /* result of RETRIEVE_REQ */
+#define FFA_MEM_RELINQUISH	0x84000076u
+#define FFA_MEM_RECLAIM		0x84000077u
+#define FFA_MEM_FRAG_RX		0x8400007Au /* result: send the next fragment */
+#define FFA_MEM_FRAG_TX		0x8400007Bu
+
+#define FFA_MEMORY_NORMAL      0x2Fu /* attributes: normal, write-back, inner shareable; 0: not specified */
+#define FFA_MEMORY_ZERO	       (1u << 0) /* flags: overwrite before the other side sees it */
+#define FFA_MEMORY_ZERO_AFTER  (1u << 2) /* flags of RETRIEVE_REQ: when it is relinquished */
+#define FFA_MEMORY_KIND_SHIFT  3	 /* flags of RETRIEVE_REQ, two bits: 0 any, else which */
+#define FFA_MEMORY_KIND_SHARE  1u
+#define FFA_MEMORY_KIND_LEND   2u
+#define FFA_MEMORY_KIND_DONATE 3u
+#define FFA_ACCESS_READ	       1u /* permissions: data in bits 1:0, instructions in bits 3:2; 0: not specified */
+#define FFA_ACCESS_WRITE       2u
+#define FFA_ACCESS_NO_EXECUTE  (1u << 2)
+#define FFA_ACCESS_EXECUTE     (2u << 2)
+
+/* The memory transaction descriptor, and what its offsets lead to. */
+struct ffa_memory {
+	uint16_t sender;
+	uint16_t attributes;
+	uint32_t flags;
+	uint64_t handle, tag;
+	uint32_t access_size; /* of struct ffa_memory_access */
+	uint32_t access_count;
+	uint32_t access_offset; /* a multiple of 16 */
+	uint32_t reserved[3];
+};
+struct ffa_memory_access {
+	uint16_t receiver;
+	uint8_t permissions, flags;
+	uint32_t composite_offset;
+	uint64_t reserved;
+};
+struct ffa_memory_composite {
+	uint32_t pages, count;
+	uint64_t reserved;
+};
+struct ffa_memory_range {
+	uint64_t address;
+	uint32_t pages, reserved;
+};
+struct ffa_memory_relinquish {
+	uint64_t handle;
+	uint32_t flags, count;
+	uint16_t endpoint[];
+};
+
 struct ffa_partition_info {
 	uint16_t id;
 	uint16_t contexts; /* vCPUs */

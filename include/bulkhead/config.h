@@ -50,7 +50,8 @@ struct partition_config {
 /* What the two partitions of a channel may do with each other; without it they do not know of each other. */
 #define CHANNEL_MESSAGE (1u << 0) /* FF-A messages, indirect and direct */
 #define CHANNEL_NOTIFY	(1u << 1) /* notifications */
-#define CHANNEL_ALL	(CHANNEL_MESSAGE | CHANNEL_NOTIFY)
+#define CHANNEL_SHARE	(1u << 2) /* share, lend and donate memory */
+#define CHANNEL_ALL	(CHANNEL_MESSAGE | CHANNEL_NOTIFY | CHANNEL_SHARE)
 
 struct channel_config {
 	char name[CONFIG_NAME_SIZE];

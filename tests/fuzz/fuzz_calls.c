@@ -94,6 +94,13 @@ static uint32_t take_function(struct input *input)
 		VENDOR_PARTITION_START,
 		VENDOR_PARTITION_STOP,
 		VENDOR_PARTITION_RESET,
+		FFA_MEM_DONATE_64,
+		FFA_MEM_LEND_64,
+		FFA_MEM_SHARE_64,
+		FFA_MEM_RETRIEVE_REQ_64,
+		FFA_MEM_RELINQUISH,
+		FFA_MEM_RECLAIM,
+		FFA_MEM_FRAG_TX,
 	};
 	uint8_t which = (uint8_t)take(input, 1);
 

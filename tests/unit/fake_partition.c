@@ -9,6 +9,9 @@
 #include "hv/call/call.h"
 #include "hv/call/entropy.h"
 #include "hv/console/console.h"
+#include "hv/core/share.h"
+#include "hv/core/virt.h"
+#include "hv/lib/log.h"
 #include "hv/mem/pool.h"
 #include "tests/unit/fake_partition.h"
 
@@ -34,6 +37,80 @@ static void require(bool promise, const char *what)
 	if (promise)
 		return;
 	(void)fprintf(stderr, "broken promise: %s\n", what);
+	abort();
+}
+
+/*
+ * Maps: entries say everything in the low bits.
+ */
+
+static uint64_t fake_leaf(hpa_t frame, uint32_t flags, unsigned level)
+{
+	return frame.value | flags << 2 | (level > 1 ? 2 : 0) | 1;
+}
+
+static uint32_t fake_flags(uint64_t entry)
+{
+	return (uint32_t)(entry >> 2) & 7;
+}
+
+static const struct page_format fake_format = {.name = "fake",
+					       .leaf = fake_leaf,
+					       .table_bits = 1,
+					       .present_bits = 1,
+					       .large_bit = 2,
+					       .flags = fake_flags};
+
+static void create_map(struct partition *partition)
+{
+	const hpa_t start = hpa(FAKE_HPA(partition->id));
+
+	partition->extent_count = 1;
+	partition->extent[0] = (struct memory_extent){gpa(0), start, FAKE_MEMORY_SIZE};
+	require(frames_add(&machine_frames, start, FAKE_MEMORY_SIZE, OWNER_PARTITION(partition->id)) == OK &&
+			page_map_create(&partition->guest_map, &fake_format, &pool_pages, 2) == OK &&
+			page_map_add(&partition->guest_map, 0, start, FAKE_MEMORY_SIZE,
+				     MAP_READ | MAP_WRITE | MAP_EXECUTE) == OK,
+		"a map");
+}
+
+static void flush_guest_tlb(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	fake.flushes++;
+}
+
+static const struct virt_ops fake_virt = {.name = "fake", .flush_guest_tlb = flush_guest_tlb};
+const struct virt_ops *virt = &fake_virt;
+
+static void flush(struct vcpu *vcpu)
+{
+	if (atomic_fetch_and(&vcpu->shared->requests, ~REQUEST_FLUSH) & REQUEST_FLUSH)
+		share_flush_cpu(vcpu);
+}
+
+/* What the CPUs of all do when they are asked to. */
+static void flush_all(void)
+{
+	for (unsigned i = 0; i < FAKE_VCPUS; i++)
+		flush(&fake.vcpu[i]);
+	for (unsigned i = 0; i < FAKE_PEERS * FAKE_PEER_VCPUS; i++)
+		flush(&fake.peer[i / FAKE_PEER_VCPUS].vcpu[i % FAKE_PEER_VCPUS]);
+}
+
+void vcpu_serve_meanwhile(void)
+{
+	flush_all();
+}
+
+void *partition_window(const struct partition *partition, gpa_t address)
+{
+	return (partition->id ? fake.peer[partition->id - 1].memory : fake.memory) + address.value;
+}
+
+void panic(const char *pattern, ...)
+{
+	require(false, pattern);
 	abort();
 }
 
@@ -71,15 +148,18 @@ static void create_peer(uint32_t index)
 static void create_channels(void)
 {
 	fake.machine.channel_count = 2;
-	fake.machine.channel[0] =
-		(struct channel_config){.between = {0, 1}, .allow = CHANNEL_MESSAGE | CHANNEL_NOTIFY};
-	fake.machine.channel[1] = (struct channel_config){.between = {2, 0}, .allow = CHANNEL_NOTIFY};
+	fake.machine.channel[0] = (struct channel_config){.between = {0, 1}, .allow = CHANNEL_ALL};
+	fake.machine.channel[1] =
+		(struct channel_config){.between = {2, 0}, .allow = CHANNEL_NOTIFY | CHANNEL_SHARE};
 }
 
 void fake_create(enum partition_mode mode)
 {
 	fake_destroy();
 	fake.memory = calloc(FAKE_MEMORY_PAGES, PAGE_SIZE);
+	fake.pool = aligned_alloc(PAGE_SIZE, FAKE_POOL_PAGES * PAGE_SIZE);
+	require(fake.pool != NULL, "a pool for the test");
+	pool_create(hpa(FAKE_POOL_HPA), FAKE_POOL_PAGES, fake.pool);
 	require(fake.memory != NULL, "memory for the test");
 	fake.config = (struct partition_config){.name = "fake",
 						.mode = mode,
@@ -98,6 +178,8 @@ void fake_create(enum partition_mode mode)
 	for (uint32_t i = 0; i < FAKE_PEERS; i++)
 		create_peer(i);
 	create_channels();
+	for (uint32_t i = 0; i < 1 + FAKE_PEERS; i++)
+		create_map(&fake.all[i]);
 	require(calls_create() == OK, "the calls' own memory");
 	for (uint32_t i = 0; i < FAKE_VCPUS; i++)
 		create_vcpu(&fake.partition, &fake.vcpu[i], &fake.shared[i], i);
@@ -118,10 +200,12 @@ void fake_destroy(void)
 	free(fake.memory);
 	for (unsigned i = 0; i < FAKE_PEERS; i++)
 		free(fake.peer[i].memory);
-	for (unsigned i = 0; i < fake.pool_count; i++)
-		free(fake.pool[i]);
+	if (fake.pool)
+		for (unsigned i = 0; i < 1 + FAKE_PEERS; i++)
+			share_partition_ended(&fake.all[i]);
+	free(fake.pool);
 	memset(&fake, 0, sizeof(fake));
-	fake.pool_room = FAKE_POOL;
+	machine_frames.count = 0;
 	fake.console_room = FAKE_CONSOLE_SIZE;
 }
 
@@ -196,7 +280,8 @@ void fake_type(const char *text)
 
 bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size)
 {
-	return address.value < partition->memory_low && size <= partition->memory_low - address.value;
+	return address.value < partition->memory_low && size <= partition->memory_low - address.value &&
+	       !(atomic_load(&partition->away) && share_is_away(partition, address.value, size));
 }
 
 void *partition_memory(const struct partition *partition, gpa_t address, uint64_t size)
@@ -242,21 +327,11 @@ enum exit_action vcpu_wait_until(struct vcpu *vcpu, bool (*woken)(struct vcpu *v
 	fake.waits++;
 	if (fake.wait_hook)
 		fake.wait_hook(vcpu);
+	flush_all();
 	if (fake.wait_result == EXIT_NEXT && woken(vcpu))
 		return EXIT_NEXT;
 	vendor_vcpu_reset(vcpu);
 	return EXIT_LEAVE_NEXT;
-}
-
-void *pool_allocate(size_t pages)
-{
-	void *address;
-
-	if (fake.pool_count >= fake.pool_room)
-		return NULL;
-	address = calloc(pages, PAGE_SIZE);
-	fake.pool[fake.pool_count++] = address;
-	return address;
 }
 
 /*
@@ -267,7 +342,7 @@ size_t console_write(struct partition *partition, const uint8_t *bytes, size_t c
 {
 	size_t taken = MIN(count, fake.console_room - MIN(fake.console_length, fake.console_room));
 
-	require(partition == (caller ? caller : &fake.partition), "output is the caller's own");
+	require(!caller || partition == caller, "output is the caller's own");
 	if (partition != &fake.partition)
 		return count; /* a peer's is not looked at */
 	memcpy(fake.console + fake.console_length, bytes, taken);

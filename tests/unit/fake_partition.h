@@ -21,7 +21,9 @@
 #define FAKE_STOLEN_GPA	  (15 * PAGE_SIZE)
 #define FAKE_BOOT_CR3	  0x7000u
 #define FAKE_TSC_KHZ	  2500000u
-#define FAKE_POOL	  64
+#define FAKE_POOL_PAGES	  512
+#define FAKE_POOL_HPA	  0x80000000u
+#define FAKE_HPA(id)	  (0x10000000u * ((id) + 1ull)) /* where GPA 0 is */
 
 struct fake_peer {
 	struct partition_config config;
@@ -38,8 +40,8 @@ struct fake {
 	struct partition_config config;
 	struct fake_peer peer[FAKE_PEERS]; /* all[1] and all[2]: para, running */
 	struct config machine;		   /* its channels */
-	void *pool[FAKE_POOL];
-	unsigned pool_count, pool_room;
+	void *pool;
+	unsigned flushes; /* of vCPUs' maps */
 	struct vcpu vcpu[FAKE_VCPUS];
 	struct vcpu_shared shared[FAKE_VCPUS];
 	uint8_t *memory; /* GPA 0 .. FAKE_MEMORY_SIZE */

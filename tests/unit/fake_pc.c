@@ -8,6 +8,7 @@
 #include "arch/x86/clock.h"
 #include "hv/console/console.h"
 #include "hv/mem/pool.h"
+#include "hv/core/share.h"
 #include "tests/unit/fake_pc.h"
 
 struct fake_pc pc;
@@ -227,4 +228,10 @@ uint8_t pc_in(uint16_t port)
 	if (!full_port_in(&pc.vcpu[0], port, 1, &value))
 		abort();
 	return (uint8_t)value;
+}
+
+bool share_sees(const struct partition *partition, gpa_t address, uint32_t flags)
+{
+	(void)partition, (void)address, (void)flags;
+	return false;
 }

@@ -200,7 +200,7 @@ static void channels_are_checked(void **state)
 		{"unknown rights", 0, 1, 1u << 31},
 	};
 
-	add_channel(0, 1, CHANNEL_NOTIFY | CHANNEL_MESSAGE);
+	add_channel(0, 1, CHANNEL_ALL);
 	assert_int_equal(boot_check(&boot, IMAGE_BYTES, message), OK);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		setup(state);

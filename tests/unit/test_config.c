@@ -371,14 +371,14 @@ static void test_channel(void **state)
 
 	parse_good(PARTITION("z") PAIR);
 	assert_int_equal(result.config.channel_count, 0);
-	parse_good(PAIR "[channel first]\nbetween = b, a\nallow = notify, message\n"
+	parse_good(PAIR "[channel first]\nbetween = b, a\nallow = notify, share\n"
 			"[partition d]\nmode = para\nmemory = 8M\nimage = /p\n"
 			"[channel a]\nallow = message\nbetween = d, a\n");
 	assert_int_equal(result.config.channel_count, 2);
 	assert_string_equal(channel[0].name, "first");
 	assert_int_equal(channel[0].between[0], 1);
 	assert_int_equal(channel[0].between[1], 0);
-	assert_int_equal(channel[0].allow, CHANNEL_NOTIFY | CHANNEL_MESSAGE);
+	assert_int_equal(channel[0].allow, CHANNEL_NOTIFY | CHANNEL_SHARE);
 	assert_int_equal(channel[0].line, 9);
 	assert_string_equal(channel[1].name, "a");
 	assert_int_equal(channel[1].between[0], 2);
@@ -415,9 +415,9 @@ static void test_channel_rights(void **state)
 	(void)state;
 	expect_reports(CHANNEL("between = a, b\n"), "1:10 channel 'c' lacks the key 'allow'\n");
 	expect_reports(CHANNEL("between = a, b\nallow = notify, shout\n"),
-		       "3:17 found 'shout', expected one of: message, notify\n");
+		       "3:17 found 'shout', expected one of: message, notify, share\n");
 	expect_reports(CHANNEL("between = a, b\nallow =\n"),
-		       "3:8 found '', expected one of: message, notify\n");
+		       "3:8 found '', expected one of: message, notify, share\n");
 	expect_reports(CHANNEL("between = a, b\nallow = notify, notify\n"),
 		       "3:17 'notify' is listed twice\n");
 }

@@ -21,6 +21,7 @@
 #include "hv/console/console.h"
 #include "hv/core/exit.h"
 #include "hv/core/image.h"
+#include "hv/core/share.h"
 #include "hv/core/virt.h"
 #include "hv/device/acpi.h"
 #include "hv/device/full.h"
@@ -55,7 +56,7 @@ static struct {
 	uint64_t device_timer_again; /* when the device wants it next */
 	unsigned arms, ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
 		tables, told_managers;
-	unsigned nmis, windows_asked, reports, messages;
+	unsigned nmis, windows_asked, reports, messages, flushes;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
 	int vector;	/* what full_peek_interrupt() answers */
@@ -216,6 +217,12 @@ void ffa_take_message(struct vcpu *vcpu)
 {
 	(void)vcpu;
 	seen.messages++;
+}
+
+void share_flush_cpu(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	seen.flushes++;
 }
 
 void vendor_vcpu_reset(struct vcpu *vcpu)
@@ -1056,9 +1063,11 @@ static void test_wait_until(void **state)
 	seen.guest[0] = block;
 	resume(0);
 	assert_int_equal(atomic_load(&vcpus[0].halted), HALTED);
-	atomic_fetch_or(&vcpus[0].requests, REQUEST_MESSAGE);
+	atomic_fetch_or(&vcpus[0].requests, REQUEST_MESSAGE | REQUEST_FLUSH);
+	seen.flushes = 0;
 	resume(0);
 	assert_int_equal(seen.messages, 1);
+	assert_int_equal(seen.flushes, 1);
 	assert_int_equal(atomic_load(&vcpus[0].halted), HALTED);
 	seen.event_due = true;
 	atomic_fetch_or(&vcpus[0].requests, REQUEST_INTERRUPT);

@@ -38,6 +38,15 @@ extern const struct page_format npt_format;
 struct cpu_info cpus[CPUS];
 uint32_t cpu_count;
 const struct virt_ops *virt;
+
+/* Sharing asks for these two. */
+void vcpu_request(struct vcpu_shared *target, uint32_t requests)
+{
+	(void)target, (void)requests;
+}
+
+void vcpu_serve_meanwhile(void) {}
+
 struct virt_features virt_features;
 
 static uint8_t pool_memory[POOL_SIZE] ALIGNED(PAGE_SIZE);

@@ -91,7 +91,7 @@ static void test_event_page(void **state)
 	(void)state;
 	give_event_page();
 	assert_ptr_equal(fake.vcpu[0].event_page, events());
-	assert_int_equal(fake.vcpu[0].event_page_gpa, EVENT_GPA);
+	assert_int_equal(atomic_load(&fake.shared[0].call_page[CALL_PAGE_EVENTS]), EVENT_GPA);
 	assert_int_equal(fake.vcpu[0].upcall_vector, VECTOR);
 	assert_null(fake.vcpu[1].event_page);
 	expect(VENDOR_EVENT_PAGE, 0, 0, SMCCC_SUCCESS);
@@ -459,7 +459,7 @@ static void test_partition_end_reads_the_rest(void **state)
 	call_partition_reset(&fake.partition);
 	assert_console("bye|"); /* the fake's sign for the end of a life */
 	assert_null(fake.partition.console_ring);
-	assert_int_equal(fake.partition.console_ring_gpa, 0);
+	assert_int_equal(atomic_load(&fake.partition.call_page[CALL_PAGE_RING]), 0);
 }
 
 /* With vCPU 0 the polling ends, so the guest must kick again. */

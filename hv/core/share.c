@@ -1,0 +1,572 @@
+/*
+ * What hv/core/share.h promises. Everything here is bounded by what one agreement may hold, and runs under
+ * one lock: sharing is rare, using what is shared costs nothing.
+ */
+#include "hv/core/share.h"
+#include "hv/core/virt.h"
+#include "hv/lib/clamp.h"
+#include "hv/lib/log.h"
+#include "hv/lib/string.h"
+#include "hv/mem/pool.h"
+
+#define FRAMES_AT_BOOT	160u /* extents of the table that are not for agreements */
+#define SERIAL_SHIFT	32
+#define OWNER_OF(share) OWNER_AGREEMENT(index_of(share))
+
+struct spinlock share_lock;
+static uint32_t serial; /* so that a handle of old finds nothing */
+
+/* Places are numbered through all partitions, SHARES_OF_ONE each. */
+static uint32_t index_of(const struct share *share)
+{
+	return (uint32_t)share->handle - 1;
+}
+
+static uint32_t places(void)
+{
+	return partition_count * SHARES_OF_ONE;
+}
+
+static struct share **place_of(uint32_t index)
+{
+	return &partitions[index / SHARES_OF_ONE].share[index % SHARES_OF_ONE];
+}
+
+struct share *share_create(struct partition *owner, enum share_kind kind)
+{
+	struct share **place = owner->share;
+	uint32_t free = 0;
+
+	while (free < SHARES_OF_ONE && place[free])
+		free++;
+	if (free == SHARES_OF_ONE)
+		return NULL;
+	place[free] = pool_allocate(1);
+	if (place[free])
+		*place[free] = (struct share){.kind = kind,
+					      .owner = owner,
+					      .handle = (uint64_t)++serial << SERIAL_SHIFT |
+							(owner->id * SHARES_OF_ONE + free + 1)};
+	return place[free];
+}
+
+struct share *share_find(uint64_t handle)
+{
+	uint32_t index = (uint32_t)handle - 1;
+	struct share *share = index < places() ? *place_of((uint32_t)clamp_index(index, places())) : NULL;
+
+	return share && share->handle == handle ? share : NULL;
+}
+
+void share_drop(struct share *share)
+{
+	*place_of(index_of(share)) = NULL;
+	pool_release(share, 1);
+}
+
+struct share_borrower *share_find_borrower(struct share *share, const struct partition *partition)
+{
+	for (uint32_t i = 0; i < share->borrower_count; i++)
+		if (share->borrower[i].partition == partition)
+			return &share->borrower[i];
+	return NULL;
+}
+
+bool share_retrieved(const struct share *share)
+{
+	for (uint32_t i = 0; i < share->borrower_count; i++)
+		if (share->borrower[i].gpa)
+			return true;
+	return false;
+}
+
+/*
+ * The owner's side
+ */
+
+/* The table of frame owners has room for so many: each partition may fill its part, and no other's. */
+static bool has_room(const struct partition *owner)
+{
+	const uint32_t limit = (FRAMES_MAX - FRAMES_AT_BOOT) / 2 / partition_count;
+	uint32_t pieces = 0;
+
+	for (uint32_t i = 0; i < SHARES_OF_ONE; i++)
+		if (owner->share[i])
+			pieces += owner->share[i]->piece_count;
+	return pieces < limit;
+}
+
+/* The owner's extents cut a range into pieces. */
+static enum status add_piece(struct share *share, uint64_t gpa, uint64_t size)
+{
+	const struct partition *owner = share->owner;
+
+	for (uint32_t i = 0; i < owner->extent_count && size; i++) {
+		const struct memory_extent *extent = &owner->extent[i];
+		uint64_t offset = gpa - extent->gpa.value, part;
+
+		if (offset >= extent->size)
+			continue;
+		if (share->piece_count == SHARE_PIECES || !has_room(owner))
+			return ERR_FULL;
+		part = MIN(size, extent->size - offset);
+		share->piece[share->piece_count++] =
+			(struct share_piece){gpa, extent->hpa.value + offset, part};
+		gpa += part;
+		size -= part;
+	}
+	return size ? ERR_RANGE : OK;
+}
+
+enum status share_add(struct share *share, uint64_t gpa, uint64_t pages)
+{
+	if (pages == 0 || pages > SHARE_PAGES - share->pages)
+		return pages ? ERR_NO_MEMORY : ERR_INVALID;
+	if (gpa % PAGE_SIZE)
+		return ERR_INVALID;
+	share->pages += (uint32_t)pages;
+	return add_piece(share, gpa, pages * PAGE_SIZE);
+}
+
+/* Frames from one owner to another, the first `count` pieces. */
+static void move_frames(const struct share *share, uint32_t count, owner_t from, owner_t to)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct share_piece *piece = &share->piece[i];
+
+		/* Back to where it came from: two extents fewer, never one more. */
+		if (frames_transfer(&machine_frames, hpa(piece->hpa), piece->size, from, to))
+			panic("frames of an agreement at 0x%llx have another owner",
+			      (unsigned long long)piece->hpa);
+	}
+}
+
+static enum status take_frames(const struct share *share)
+{
+	owner_t from = OWNER_PARTITION(share->owner->id), to = OWNER_OF(share);
+
+	for (uint32_t i = 0; i < share->piece_count; i++) {
+		const struct share_piece *piece = &share->piece[i];
+		enum status status = frames_transfer(&machine_frames, hpa(piece->hpa), piece->size, from, to);
+
+		if (!status)
+			continue;
+		move_frames(share, i, to, from);
+		return status;
+	}
+	return OK;
+}
+
+/* What was taken out of the map was there before, and its tables still are. */
+static void give_back(const struct share *share, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct share_piece *piece = &share->piece[i];
+
+		if (page_map_add(&share->owner->guest_map, piece->gpa, hpa(piece->hpa), piece->size,
+				 MAP_READ | MAP_WRITE | MAP_EXECUTE))
+			panic("memory of an agreement cannot go back to 0x%llx",
+			      (unsigned long long)piece->gpa);
+	}
+}
+
+/* In the same breath as the map: nobody may find its CPUs up to date in between. */
+static void map_has_shrunk(struct partition *partition)
+{
+	atomic_fetch_add(&partition->map_version, 1);
+}
+
+/* The pool was sized for all of the map in small pages. */
+static void take_away(const struct share *share)
+{
+	for (uint32_t i = 0; i < share->piece_count; i++)
+		if (page_map_remove(&share->owner->guest_map, share->piece[i].gpa, share->piece[i].size))
+			panic("no page tables to take 0x%llx from its owner",
+			      (unsigned long long)share->piece[i].gpa);
+	map_has_shrunk(share->owner);
+}
+
+static bool covers(const struct share_piece *piece, uint64_t gpa, uint64_t size)
+{
+	return gpa < piece->gpa + piece->size && piece->gpa < gpa + size;
+}
+
+static bool touches(const struct share *share, uint64_t gpa, uint64_t size)
+{
+	for (uint32_t i = 0; i < share->piece_count; i++)
+		if (covers(&share->piece[i], gpa, size))
+			return true;
+	return false;
+}
+
+/* A page that calls have given to the hypervisor, which goes on writing there. */
+static bool in_use(const struct share *share)
+{
+	const struct partition *owner = share->owner;
+	uint64_t stolen = owner->stolen_time_gpa;
+
+	for (uint32_t i = 0; i < PARTITION_CALL_PAGES; i++)
+		if (owner->call_page[i] && touches(share, owner->call_page[i], PAGE_SIZE))
+			return true;
+	for (uint32_t i = 0; i < owner->vcpu_count * VCPU_CALL_PAGES; i++) {
+		uint64_t page = atomic_load(&owner->vcpu[i / VCPU_CALL_PAGES].call_page[i % VCPU_CALL_PAGES]);
+
+		if (page && touches(share, page, PAGE_SIZE))
+			return true;
+	}
+	return stolen && touches(share, stolen, PAGE_SIZE);
+}
+
+static bool leaves_the_owner(const struct share *share)
+{
+	return share->kind != SHARE_SHARED;
+}
+
+enum status share_commit(struct share *share)
+{
+	struct partition *owner = share->owner;
+	enum status status;
+
+	/* Each piece may cut an extent in three, and going back needs one more for a moment. */
+	if (machine_frames.count + 2 * share->piece_count >= FRAMES_MAX)
+		return ERR_FULL;
+	status = take_frames(share);
+	if (status)
+		return status;
+	share->complete = true;
+	if (!leaves_the_owner(share))
+		return OK;
+	atomic_fetch_add(&owner->away, 1); /* from here on no call takes a page of it */
+	if (!in_use(share)) {
+		take_away(share);
+		return OK;
+	}
+	atomic_fetch_sub(&owner->away, 1);
+	share->complete = false;
+	move_frames(share, share->piece_count, OWNER_OF(share), OWNER_PARTITION(owner->id));
+	return ERR_OWNER;
+}
+
+/* All but the agreement itself. */
+static void restore(struct share *share)
+{
+	move_frames(share, share->piece_count, OWNER_OF(share), OWNER_PARTITION(share->owner->id));
+	if (!leaves_the_owner(share))
+		return;
+	give_back(share, share->piece_count);
+	atomic_fetch_sub(&share->owner->away, 1);
+}
+
+void share_scrub(const struct share *share)
+{
+	for (uint32_t i = 0; i < share->piece_count; i++) {
+		const struct share_piece *piece = &share->piece[i];
+
+		for (uint64_t done = 0; done < piece->size; done += LARGE_PAGE_SIZE) {
+			memset(partition_window(share->owner, gpa(piece->gpa + done)), 0,
+			       MIN(piece->size - done, LARGE_PAGE_SIZE));
+			vcpu_serve_meanwhile();
+		}
+	}
+}
+
+void share_end(struct share *share)
+{
+	restore(share);
+	share_drop(share);
+}
+
+bool share_is_away(const struct partition *partition, uint64_t gpa, uint64_t size)
+{
+	bool away = false;
+
+	spin_lock(&share_lock);
+	for (uint32_t i = 0; i < SHARES_OF_ONE && !away; i++) {
+		const struct share *share = partition->share[i];
+
+		away = share && share->complete && !share->returned && leaves_the_owner(share) &&
+		       touches(share, gpa, size);
+	}
+	spin_unlock(&share_lock);
+	return away;
+}
+
+/*
+ * The borrowers' side
+ */
+
+/* Another agreement's memory that the partition sees within the range: its end; 0: the range is free. */
+static uint64_t taken_until(const struct partition *partition, uint64_t gpa, uint64_t size)
+{
+	for (uint32_t i = 0; i < places(); i++) {
+		struct share *share = *place_of(i);
+		struct share_borrower *borrower = share ? share_find_borrower(share, partition) : NULL;
+		uint64_t length = share ? share->pages * PAGE_SIZE : 0;
+
+		if (borrower && borrower->gpa && borrower->gpa < gpa + size && gpa < borrower->gpa + length)
+			return borrower->gpa + length;
+	}
+	return 0;
+}
+
+/* The lowest room in the area; 0: there is none. */
+static uint64_t find_room(const struct partition *partition, uint64_t size)
+{
+	const uint64_t start = ALIGN_UP(partition->memory_low, LARGE_PAGE_SIZE);
+	uint64_t gpa = start, next;
+
+	for (uint32_t i = 0; i <= places() && gpa + size <= start + SHARE_AREA; i++) {
+		next = taken_until(partition, gpa, size);
+		if (next == 0)
+			return gpa;
+		gpa = next;
+	}
+	return 0;
+}
+
+enum status share_map(struct share *share, struct share_borrower *borrower, uint32_t flags)
+{
+	struct page_map *map = &borrower->partition->guest_map;
+	const uint64_t start = find_room(borrower->partition, share->pages * PAGE_SIZE);
+	uint64_t gpa = start;
+
+	if (!start)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < share->piece_count; i++) {
+		const struct share_piece *piece = &share->piece[i];
+		enum status status = page_map_add(map, gpa, hpa(piece->hpa), piece->size, flags);
+
+		/* What was added whole is taken away whole. */
+		if (status && gpa > start && page_map_remove(map, start, gpa - start))
+			panic("half an agreement stays in the map of partition %u", borrower->partition->id);
+		if (status)
+			return status;
+		gpa += piece->size;
+	}
+	borrower->flags = flags;
+	borrower->gpa = start;
+	return OK;
+}
+
+/* All of it was mapped in one go: there is nothing to split. */
+void share_unmap(const struct share *share, const struct share_borrower *borrower)
+{
+	if (page_map_remove(&borrower->partition->guest_map, borrower->gpa, share->pages * PAGE_SIZE))
+		panic("an agreement does not go from the map of partition %u", borrower->partition->id);
+	map_has_shrunk(borrower->partition);
+}
+
+/* The address of `frame` in the agreement as a borrower counts it. */
+static bool offset_of(const struct share *share, hpa_t frame, uint64_t *offset)
+{
+	*offset = 0;
+	for (uint32_t i = 0; i < share->piece_count; i++) {
+		const struct share_piece *piece = &share->piece[i];
+
+		if (frame.value - piece->hpa < piece->size) {
+			*offset += frame.value - piece->hpa;
+			return true;
+		}
+		*offset += piece->size;
+	}
+	return false;
+}
+
+static bool allows(struct share *share, const struct partition *partition, uint64_t gpa,
+		   const struct mapping *leaf)
+{
+	const struct share_borrower *borrower = share_find_borrower(share, partition);
+	const hpa_t last = hpa(leaf->frame.value + leaf->size - PAGE_SIZE);
+	uint64_t first_offset, last_offset;
+
+	if (!borrower || !borrower->gpa)
+		return false;
+	if (share->orphaned)
+		return leaf->frame.value == partition->stand_in.value && leaf->size == PAGE_SIZE &&
+		       gpa - borrower->gpa < share->pages * PAGE_SIZE;
+	return !(leaf->flags & ~borrower->flags) && offset_of(share, leaf->frame, &first_offset) &&
+	       offset_of(share, last, &last_offset) && gpa == borrower->gpa + first_offset &&
+	       last_offset == first_offset + leaf->size - PAGE_SIZE;
+}
+
+bool share_allows(const struct partition *partition, uint64_t gpa, const struct mapping *leaf)
+{
+	for (uint32_t i = 0; i < places(); i++) {
+		struct share *share = *place_of(i);
+
+		if (share && share->complete && allows(share, partition, gpa, leaf))
+			return true;
+	}
+	return false;
+}
+
+bool share_owns(const struct partition *partition, hpa_t frame, uint64_t size, bool seen)
+{
+	for (uint32_t i = 0; i < machine_frames.count; i++) {
+		const struct frame_extent *extent = &machine_frames.extent[i];
+		uint32_t index = extent->owner - (uint32_t)OWNER_AGREEMENT(0);
+		const struct share *share = index < places() ? *place_of(index) : NULL;
+
+		if (extent->start >= frame.value + size || extent->start + extent->size <= frame.value ||
+		    extent->owner == OWNER_PARTITION(partition->id))
+			continue;
+		if (!share || share->owner != partition || (seen && leaves_the_owner(share)))
+			return false;
+	}
+	return true;
+}
+
+bool share_sees(const struct partition *partition, gpa_t address, uint32_t flags)
+{
+	struct mapping mapping;
+	bool sees;
+
+	spin_lock(&share_lock);
+	sees = page_map_find(&partition->guest_map, address.value, &mapping) && !(flags & ~mapping.flags);
+	spin_unlock(&share_lock);
+	return sees;
+}
+
+/*
+ * Other CPUs
+ */
+
+void share_flush(struct partition *partition)
+{
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		vcpu_request(&partition->vcpu[i], REQUEST_FLUSH);
+}
+
+bool share_flushed(const struct partition *partition)
+{
+	const uint32_t version = atomic_load(&partition->map_version);
+
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		if (atomic_load(&partition->vcpu[i].state) != VCPU_OFF &&
+		    atomic_load(&partition->vcpu[i].map_seen) != version)
+			return false;
+	return true;
+}
+
+void share_flush_cpu(struct vcpu *vcpu)
+{
+	const uint32_t version = atomic_load(&vcpu->partition->map_version);
+	struct vcpu_shared *waiter = atomic_load(&vcpu->partition->flush_waiter);
+
+	virt->flush_guest_tlb(vcpu);
+	atomic_store(&vcpu->shared->map_seen, version);
+	if (waiter && waiter != vcpu->shared)
+		vcpu_request(waiter, REQUEST_INTERRUPT);
+}
+
+/*
+ * Ends
+ */
+
+void share_return(struct share *share, struct share_borrower *borrower)
+{
+	borrower->gpa = 0;
+	borrower->leaving = false;
+	if (share->returned && !share_retrieved(share))
+		share_drop(share);
+}
+
+/* What it had borrowed is scrubbed before the owner sees it again: it may hold more than was meant for that.
+ */
+static void return_borrowed(struct share *share, const struct partition *partition)
+{
+	struct share_borrower *borrower = share_find_borrower(share, partition);
+
+	if (!borrower || !borrower->gpa)
+		return;
+	share_unmap(share, borrower);
+	share->zero |= leaves_the_owner(share);
+	if (share->kind == SHARE_DONATED)
+		share->kind = SHARE_LENT; /* the owner may take it back */
+	share_return(share, borrower);
+}
+
+/* Puts the borrower's own page wherever it sees the memory. */
+static void stand_in(const struct share *share, const struct share_borrower *borrower)
+{
+	struct partition *partition = borrower->partition;
+
+	if (!borrower->gpa || borrower->leaving)
+		return;
+	share_unmap(share, borrower);
+	for (uint32_t i = 0; i < share->pages; i++)
+		if (page_map_add(&partition->guest_map, borrower->gpa + i * PAGE_SIZE, partition->stand_in,
+				 PAGE_SIZE, MAP_READ | MAP_WRITE))
+			panic("no page stands in for what partition %u borrowed", partition->id);
+	share_flush(partition);
+}
+
+/* False: nothing of it is left, or it never stood. */
+static bool withdraw(struct share *share)
+{
+	if (!share->complete)
+		share_drop(share);
+	else if (!share->orphaned) {
+		share->orphaned = true;
+		for (uint32_t i = 0; i < share->borrower_count; i++)
+			stand_in(share, &share->borrower[i]);
+		return true;
+	}
+	return false;
+}
+
+static bool borrowers_flushed(const struct share *share)
+{
+	for (uint32_t i = 0; i < share->borrower_count; i++)
+		if (!share_flushed(share->borrower[i].partition))
+			return false;
+	return true;
+}
+
+static void orphan(struct share *share)
+{
+	restore(share);
+	share->returned = true;
+	if (!share_retrieved(share))
+		share_drop(share);
+}
+
+/* Its owner's memory is scrubbed as a whole behind this. */
+static void end_own(struct share *share)
+{
+	bool stood;
+
+	spin_lock(&share_lock);
+	stood = withdraw(share);
+	spin_unlock(&share_lock);
+	if (!stood)
+		return;
+	while (!borrowers_flushed(share)) /* each CPU leaves its guest at once for that */
+		vcpu_serve_meanwhile();
+	spin_lock(&share_lock);
+	orphan(share);
+	spin_unlock(&share_lock);
+}
+
+void share_partition_ended(struct partition *partition)
+{
+	spin_lock(&share_lock);
+	for (uint32_t i = 0; i < places(); i++)
+		if (*place_of(i))
+			return_borrowed(*place_of(i), partition);
+	spin_unlock(&share_lock);
+	for (uint32_t i = 0; i < SHARES_OF_ONE; i++)
+		if (partition->share[i])
+			end_own(partition->share[i]);
+	atomic_store(&partition->flush_waiter, NULL);
+}
+
+enum status share_partition_created(struct partition *partition)
+{
+	void *page = pool_allocate(1);
+
+	if (!page)
+		return ERR_NO_MEMORY;
+	partition->stand_in = pool_address(page);
+	return OK;
+}
