@@ -170,6 +170,47 @@ int bh_direct_request(struct bh_direct *direct);
 int bh_direct_wait(struct bh_direct *direct);
 int bh_direct_answer(struct bh_direct *direct);
 
+/*
+ * Memory. Sharing keeps it, lending hides it from this partition until it is reclaimed. `address` is
+ * page-aligned; the peer may write. The handle is the peer's to know: tell it in a message.
+ */
+int bh_memory_share(uint16_t peer, const void *address, uint32_t pages, uint64_t *handle);
+int bh_memory_lend(uint16_t peer, const void *address, uint32_t pages, uint64_t *handle);
+/* FFA_DENIED while the peer has it. */
+int bh_memory_reclaim(uint64_t handle);
+/* The peer's side: *address is where it is seen, which the tables this partition started on map. Pages, or a
+ * code. */
+int bh_memory_retrieve(uint16_t peer, uint64_t handle, void **address);
+int bh_memory_relinquish(uint64_t handle);
+
+/*
+ * A queue of bytes in shared memory, one writer and one reader. While both are at work it needs no call: only
+ * who finds the other asleep sets its notification. Zeroed memory is an empty queue.
+ */
+#define BH_QUEUE_HEADER 128u
+struct bh_queue {
+	uint32_t head;		/* the writer's: bytes ever written */
+	uint32_t writer_sleeps; /* until there is room */
+	uint8_t pad[56];
+	uint32_t tail;		/* the reader's: bytes ever read */
+	uint32_t reader_sleeps; /* until there are bytes */
+	uint8_t pad_2[56];
+	uint8_t byte[];
+};
+struct bh_queue_end {
+	struct bh_queue *queue;
+	uint32_t size; /* of byte[], a power of two */
+	uint16_t peer;
+	uint64_t bit;	/* the notification to wake the other end with */
+	uint64_t wakes; /* how often that was done */
+};
+/* As many bytes as there are or fit at once: 0 when the queue is full or empty. */
+uint32_t bh_queue_write(struct bh_queue_end *end, const void *bytes, uint32_t size);
+uint32_t bh_queue_read(struct bh_queue_end *end, void *bytes, uint32_t size);
+/* True: the other end will wake this one when there is room (bytes); false: there is by now. */
+bool bh_queue_sleep_writer(struct bh_queue_end *end);
+bool bh_queue_sleep_reader(struct bh_queue_end *end);
+
 /* ---- Managing all partitions: for one that the config gives `manage = yes` ---- */
 
 /*

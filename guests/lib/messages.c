@@ -7,7 +7,8 @@
 
 #define PAGE_SIZE 4096
 
-static uint8_t buffers[2][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE))); /* TX, RX */
+uint8_t bh_tx[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+uint8_t bh_rx[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static bool mapped;
 static uint16_t own_id;
 
@@ -37,9 +38,9 @@ int bh_ffa_feature(uint32_t function)
 	return bh_ffa_call(x);
 }
 
-static int map_buffers(void)
+int bh_map_buffers(void)
 {
-	uint64_t x[8] = {FFA_RXTX_MAP_64, (uint64_t)buffers[0], (uint64_t)buffers[1], 1};
+	uint64_t x[8] = {FFA_RXTX_MAP_64, (uint64_t)bh_tx, (uint64_t)bh_rx, 1};
 	if (mapped)
 		return 0;
 	const int result = bh_ffa_call(x);
@@ -47,7 +48,7 @@ static int map_buffers(void)
 	return mapped ? 0 : result;
 }
 
-static void release(void)
+void bh_release_buffer(void)
 {
 	uint64_t x[8] = {FFA_RX_RELEASE};
 	(void)bh_ffa_call(x); /* only called when the buffer is ours */
@@ -56,22 +57,22 @@ static void release(void)
 int bh_partitions(struct ffa_partition_info *list, uint32_t room)
 {
 	uint64_t x[8] = {FFA_PARTITION_INFO_GET};
-	int result = map_buffers();
+	int result = bh_map_buffers();
 	if (result == 0)
 		result = bh_ffa_call(x);
 	if (result < 0)
 		return result;
 	const uint32_t count = (uint32_t)x[2];
-	memcpy(list, buffers[1], (count < room ? count : room) * sizeof(*list));
-	release();
+	memcpy(list, bh_rx, (count < room ? count : room) * sizeof(*list));
+	bh_release_buffer();
 	return (int)count;
 }
 
 int bh_message_send(uint16_t peer, const void *bytes, uint32_t size)
 {
-	struct ffa_message *header = (struct ffa_message *)buffers[0];
+	struct ffa_message *header = (struct ffa_message *)bh_tx;
 	uint64_t x[8] = {FFA_MSG_SEND2};
-	const int result = map_buffers();
+	const int result = bh_map_buffers();
 	if (result < 0)
 		return result;
 	if (size > BH_MESSAGE_SIZE)
@@ -85,18 +86,18 @@ int bh_message_send(uint16_t peer, const void *bytes, uint32_t size)
 static bool message_came(void)
 {
 	uint64_t x[8] = {FFA_NOTIFICATION_GET, bh_own_id(), FFA_GET_HYPERVISOR};
-	return map_buffers() == 0 && bh_ffa_call(x) == 0 && (x[7] & FFA_FRAMEWORK_RX_FULL);
+	return bh_map_buffers() == 0 && bh_ffa_call(x) == 0 && (x[7] & FFA_FRAMEWORK_RX_FULL);
 }
 
 int bh_message_receive(uint16_t *peer, void *bytes, uint32_t room)
 {
-	const struct ffa_message *header = (const struct ffa_message *)buffers[1];
+	const struct ffa_message *header = (const struct ffa_message *)bh_rx;
 	if (!message_came())
 		return FFA_NO_DATA;
 	const uint32_t size = header->size;
 	*peer = header->sender;
-	memcpy(bytes, buffers[1] + header->offset, size < room ? size : room);
-	release();
+	memcpy(bytes, bh_rx + header->offset, size < room ? size : room);
+	bh_release_buffer();
 	return (int)size;
 }
 

@@ -1,12 +1,15 @@
 /*
  * The partition that asks: sends direct requests, messages and notifications to the second partition of the
  * config, which is pong, checks what comes back, and tells what a round trip costs, in TSC ticks. `rounds=N`
- * of each.
+ * of each. Then it sends bytes through a queue in memory that it shares. With `crash` on its command line it
+ * crashes while pong has that.
  */
 #include <bulkhead.h>
 
+#include "../common/interrupts.h"
 #include "../common/text.h"
 #include "../common/x86.h"
+#include "../pong/pong.h"
 
 #define PEER	2
 #define BIT	40
@@ -14,9 +17,16 @@
 #define ROUNDS	100
 
 static uint8_t sent[BH_MESSAGE_SIZE], received[BH_MESSAGE_SIZE];
-static uint32_t rounds, aborted;
+static uint32_t rounds, aborted, tsc_khz;
+static bool crash;
 
 typedef bool trip(uint32_t round);
+
+static void sleep_a_while(void)
+{
+	bh_deadline(bh_tsc() + tsc_khz); /* a millisecond */
+	bh_wait_for(BH_EVENT_TIMER);
+}
 
 /* A peer that is off, restarts or is busy will be there later. */
 static int request(struct bh_direct *direct)
@@ -24,7 +34,7 @@ static int request(struct bh_direct *direct)
 	int result;
 	while ((result = bh_direct_request(direct)) == FFA_BUSY || result == FFA_ABORTED) {
 		aborted += result == FFA_ABORTED;
-		spin_hint();
+		sleep_a_while();
 	}
 	return result;
 }
@@ -104,11 +114,69 @@ static void measure_sender(void)
 	report("notification_set", ticks, wrong);
 }
 
+/*
+ * Shared memory
+ */
+
+#define QUEUE_SIZE  32768u
+#define QUEUE_PAGES ((QUEUE_SIZE + BH_QUEUE_HEADER + 4095) / 4096)
+static uint8_t queue_memory[QUEUE_PAGES * 4096] __attribute__((aligned(4096)));
+static struct bh_queue_end writer = {
+	.queue = (struct bh_queue *)queue_memory, .size = QUEUE_SIZE, .peer = PEER, .bit = PONG_QUEUE_BIT};
+static uint64_t sum;
+
+/* Sleeps while the queue is full. */
+static void write_all(const uint8_t *bytes, uint32_t size)
+{
+	for (uint32_t done = 0; done < size;) {
+		const uint32_t count = bh_queue_write(&writer, bytes + done, size - done);
+		done += count;
+		if (count || !bh_queue_sleep_writer(&writer))
+			continue;
+		bh_wait_for(BH_EVENT_NOTIFICATION);
+		(void)bh_notifications();
+	}
+}
+
+static bool block(uint32_t round)
+{
+	sent[round % sizeof(sent)]++;
+	for (uint32_t i = 0; i < sizeof(sent); i++)
+		sum += sent[i];
+	write_all(sent, sizeof(sent));
+	return true;
+}
+
+static void use_queue(void)
+{
+	struct bh_direct open = {.peer = PEER, .word = {PONG_OPEN_QUEUE, 0, QUEUE_SIZE}};
+	struct bh_direct close = {.peer = PEER, .word = {PONG_CLOSE_QUEUE}};
+	uint64_t handle = 0;
+	const int shared = bh_memory_share(PEER, queue_memory, QUEUE_PAGES, &handle);
+	if (shared < 0) {
+		bh_printf("ping: nothing is shared: %d\n", shared);
+		return;
+	}
+	open.word[1] = handle;
+	if (request(&open) < 0 || open.word[0])
+		bh_printf("ping: pong has no queue: wrong %d\n", (int)open.word[0]);
+	measure("queue_4k", block);
+	if (crash)
+		triple_fault();
+	const int early = bh_memory_reclaim(handle);
+	if (request(&close) < 0 || close.word[0] || close.word[1] != sum)
+		bh_printf("ping: queue: wrong sum %lx, expected %lx\n", close.word[1], sum);
+	bh_printf("ping: queue: %u blocks, %lu wake-ups, reclaim %d then %d\n", rounds * BATCHES,
+		  writer.wakes, early, bh_memory_reclaim(handle));
+}
+
 void bh_main(const struct bh_start *start)
 {
 	struct ffa_partition_info list[4];
 	const uint32_t room = sizeof(list) / sizeof(list[0]);
 	rounds = option_number((const char *)start->cmdline, "rounds", ROUNDS);
+	crash = option_flag((const char *)start->cmdline, "crash");
+	tsc_khz = start->tsc_khz;
 	const int count = bh_partitions(list, room);
 	for (int i = 0; i < count && i < (int)room; i++)
 		bh_printf("ping: partition %u has %u vCPUs, properties %x\n", list[i].id, list[i].contexts,
@@ -119,5 +187,6 @@ void bh_main(const struct bh_start *start)
 	measure_sender();
 	measure("notification_round_trip", notification);
 	measure("message_4k_round_trip", message);
+	use_queue();
 	bh_printf("ping: done, %u aborted\n", aborted);
 }

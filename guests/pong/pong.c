@@ -2,20 +2,75 @@
  * The partition that answers: every message, notification and direct request comes back to whoever sent it, a
  * direct request with its first word plus 1. It sleeps in between. With `crash=N` on its command line it
  * crashes in place of its Nth answer.
+ *
+ * A direct request may also hand it a queue in shared memory (pong.h), which it empties as bytes come; it
+ * adds them up, and answers the sum when it gives the memory back.
  */
 #include <bulkhead.h>
 
 #include "../common/interrupts.h"
 #include "../common/text.h"
 #include "../common/x86.h"
+#include "pong.h"
 
 #define PEER 1 /* whose notifications are welcome: the first partition of the config */
 
 static uint8_t copy[BH_MESSAGE_SIZE];
 
+static struct bh_queue_end reader = {.peer = PEER, .bit = PONG_QUEUE_BIT};
+static uint64_t handle, sum;
+
+static uint64_t open_queue(const struct bh_direct *direct)
+{
+	void *address;
+	if (reader.queue) /* of an asker that has ended */
+		(void)bh_memory_relinquish(handle);
+	reader.queue = NULL;
+	const int pages = bh_memory_retrieve(direct->peer, direct->word[1], &address);
+	if (pages <= 0)
+		return (uint64_t)pages;
+	handle = direct->word[1];
+	reader.size = (uint32_t)direct->word[2];
+	sum = 0;
+	reader.queue = address;
+	return 0;
+}
+
+static void empty_queue(void)
+{
+	uint32_t count;
+	if (!reader.queue)
+		return;
+	do {
+		while ((count = bh_queue_read(&reader, copy, sizeof(copy))) > 0)
+			for (uint32_t i = 0; i < count; i++)
+				sum += copy[i];
+	} while (!bh_queue_sleep_reader(&reader));
+}
+
+static uint64_t close_queue(struct bh_direct *direct)
+{
+	if (!reader.queue)
+		return (uint64_t)FFA_DENIED;
+	empty_queue();
+	reader.queue = NULL;
+	direct->word[1] = sum;
+	return (uint64_t)bh_memory_relinquish(handle);
+}
+
+static void serve(struct bh_direct *direct)
+{
+	switch (direct->word[0]) {
+	case PONG_OPEN_QUEUE: direct->word[0] = open_queue(direct); break;
+	case PONG_CLOSE_QUEUE: direct->word[0] = close_queue(direct); break;
+	default: direct->word[0]++;
+	}
+}
+
+/* The queue's wake-up is for this partition alone. */
 static void return_notifications(void)
 {
-	const uint64_t bits = bh_notifications();
+	const uint64_t bits = bh_notifications() & ~PONG_QUEUE_BIT;
 	if (bits)
 		(void)bh_notification_set(PEER, bits); /* refused while it has not bound them */
 }
@@ -28,22 +83,10 @@ static void return_message(void)
 		bh_printf("pong: partition %u takes no message\n", peer);
 }
 
-/* The answer to a request waits for the next one. */
-static void answer(struct bh_direct *direct, uint32_t *left)
-{
-	int more;
-	do {
-		if (*left && --*left == 0)
-			triple_fault();
-		direct->word[0]++;
-		interrupts_off();
-		more = bh_direct_answer(direct);
-	} while (more > 0);
-}
-
 void bh_main(const struct bh_start *start)
 {
 	uint32_t left = option_number((const char *)start->cmdline, "crash", 0);
+	bool asked = false;
 	struct bh_direct direct;
 	bh_printf("pong: partition %u waits\n", bh_own_id());
 	if (bh_notification_bind(PEER, UINT64_MAX) < 0)
@@ -52,7 +95,13 @@ void bh_main(const struct bh_start *start)
 		interrupts_off();
 		return_notifications();
 		return_message();
-		if (bh_direct_wait(&direct) > 0)
-			answer(&direct, &left);
+		empty_queue();
+		/* The answer to a request waits for the next one. */
+		asked = (asked ? bh_direct_answer(&direct) : bh_direct_wait(&direct)) > 0;
+		if (!asked)
+			continue;
+		if (left && --left == 0)
+			triple_fault();
+		serve(&direct);
 	}
 }

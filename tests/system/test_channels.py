@@ -12,7 +12,9 @@ CONFIG = """
 mode    = para
 memory  = 8M
 image   = \\guests\\ping-para.elf
-cmdline = rounds={rounds}
+cmdline = rounds={rounds} {ping}
+on_fault = restart
+max_restarts = 2
 [partition pong]
 mode     = para
 memory   = 8M
@@ -27,8 +29,11 @@ allow   = {allow}
 FILES = {f"\\guests\\{name}-para.elf": os.path.join(system.BUILD, f"guests/{name}-para.elf") for name in ("ping", "pong")}
 
 
-def start(platform, rounds, allow="message, notify", pong=""):
-    return system.System(platform, CONFIG.format(rounds=rounds, allow=allow, pong=pong), cpus=2, files=FILES)
+CLEAN = r"audit: \d+ mappings of \d+ CPUs and 2 partitions checked, (no) violation|(\d+) violations"
+
+
+def start(platform, rounds, allow="message, notify", ping="", pong=""):
+    return system.System(platform, CONFIG.format(rounds=rounds, allow=allow, ping=ping, pong=pong), cpus=2, files=FILES)
 
 
 @pytest.mark.parametrize("platform", ["qemu", "bochs"])
@@ -41,6 +46,26 @@ def test_ping_pong(platform):
         assert measured == ["direct_request", "notification_set", "notification_round_trip",
                             "message_4k_round_trip"]
         assert "wrong" not in machine.transcript and "no notifications" not in machine.transcript
+
+
+@pytest.mark.parametrize("platform", ["qemu", "bochs"])
+def test_queue(platform):
+    """A queue in shared memory: what is written arrives, and only who sleeps is woken. The memory comes back."""
+    with start(platform, 20, allow="message, notify, share") as machine:
+        found = machine.expect_boot(r"ping: queue: 220 blocks, (\d+) wake-ups, reclaim -6 then 0")
+        assert int(found.group(1)) <= 220
+        machine.expect(r"ping: done")
+        assert "wrong" not in machine.transcript
+
+
+def test_owner_crashes():
+    """Pong goes on though the memory it borrowed is gone, three times; nobody sees what is not its own."""
+    with start("qemu", 2, allow="message, notify, share", ping="crash") as machine:
+        machine.expect_boot(r"partition ping has used up its 2 restarts")
+        machine.expect(r"partition ping is off")
+        assert machine.command("audit", CLEAN).group(1)
+        assert machine.command("list", r"ping\s+faulted[^\n]*\n[^\n]*pong\s+running")
+        assert "wrong" not in machine.transcript
 
 
 def test_server_crashes():
