@@ -1,31 +1,36 @@
 /*
- * Decodes the instructions a guest uses on device registers: moves, the six arithmetic and logic operations
- * that have a memory form, compare, test, exchange and strings, in every encoding. One table row an opcode
- * says what it does; then prefixes, opcode, ModRM with SIB and displacement, and immediate are taken in their
- * order (SDM 2A, chapter 2 and appendix A).
+ * Decodes the instructions a guest uses on device registers: moves, arithmetic and logic, compare, test,
+ * single bits, exchange and strings, in every encoding. Left out is what belongs to locks (XADD, CMPXCHG).
+ * One table row an opcode says what it does; then prefixes, opcode, ModRM with SIB and displacement, and
+ * immediate are taken in their order (SDM 2A, chapter 2 and appendix A).
  */
 #include "arch/x86/decode.h"
 #include "hv/core/vcpu.h"
 
 /* A row: the operation, and flags. 0: not an instruction we take. */
-#define OPERATION_MASK 0x000Fu /* enum mmio_operation */
-#define KNOWN	       0x0010u
-#define BYTE	       0x0020u /* operands are bytes, not of the operand size */
-#define TO_REGISTER    0x0040u /* the register is the first operand */
-#define IMMEDIATE_BYTE 0x0080u /* an immediate byte follows */
-#define IMMEDIATE_FULL 0x0100u /* one of the operand size, at most 4 bytes */
-#define GROUP_ADD      0x0200u /* ModRM.reg says which of ADD .. CMP */
-#define GROUP_TEST     0x0400u /* ModRM.reg must be 0 or 1 */
-#define GROUP_MOVE     0x0800u /* ModRM.reg must be 0 */
-#define OFFSET	       0x1000u /* no ModRM: an address follows, and the register is the accumulator */
-#define PREFIX	       0x2000u
-#define REX_PREFIX     0x4000u /* in 64-bit code */
-#define SIGN_EXTEND    0x8000u
-#define FROM_BYTE      0x10000u /* the memory operand of an extending move */
-#define FROM_WORD      0x20000u
-#define FROM_DOUBLE    0x40000u /* 64-bit code only */
-#define STRING	       0x80000u /* no operand to decode */
-#define EXTENDS	       (FROM_BYTE | FROM_WORD | FROM_DOUBLE)
+#define OPERATION_MASK 0x0000001Fu /* enum mmio_operation */
+#define KNOWN	       0x00000020u
+#define BYTE	       0x00000040u /* operands are bytes, not of the operand size */
+#define TO_REGISTER    0x00000080u /* the register is the first operand */
+#define IMMEDIATE_BYTE 0x00000100u /* an immediate byte follows */
+#define IMMEDIATE_FULL 0x00000200u /* one of the operand size, at most 4 bytes */
+#define OFFSET	       0x00000400u /* no ModRM: an address follows, and the register is the accumulator */
+#define PREFIX	       0x00000800u
+#define REX_PREFIX     0x00001000u /* in 64-bit code */
+#define SIGN_EXTEND    0x00002000u
+#define FROM_BYTE      0x00004000u /* the memory operand of an extending move */
+#define FROM_WORD      0x00008000u
+#define FROM_DOUBLE    0x00010000u /* 64-bit code only */
+#define STRING	       0x00020000u /* no operand to decode */
+/* ModRM.reg says which operation of a group it is. */
+#define GROUP_SHIFT 18
+#define GROUP_1	    (1u << GROUP_SHIFT) /* ADD .. CMP */
+#define GROUP_3	    (2u << GROUP_SHIFT) /* TEST, NOT, NEG */
+#define GROUP_4_5   (3u << GROUP_SHIFT) /* INC, DEC */
+#define GROUP_8	    (4u << GROUP_SHIFT) /* BT .. BTC */
+#define GROUP_11    (5u << GROUP_SHIFT) /* MOV */
+#define GROUP_MASK  (7u << GROUP_SHIFT)
+#define EXTENDS	    (FROM_BYTE | FROM_WORD | FROM_DOUBLE)
 
 /* The four forms of an operation that stand at opcode .. opcode + 3. */
 #define FOUR(opcode, operation)                                                                              \
@@ -36,6 +41,8 @@
 static const uint32_t one_byte[256] = {
 	FOUR(0x00, MMIO_ADD),
 	FOUR(0x08, MMIO_OR),
+	FOUR(0x10, MMIO_ADD_CARRY),
+	FOUR(0x18, MMIO_SUB_BORROW),
 	FOUR(0x20, MMIO_AND),
 	FOUR(0x28, MMIO_SUB),
 	FOUR(0x30, MMIO_XOR),
@@ -53,9 +60,9 @@ static const uint32_t one_byte[256] = {
 	[0xF3] = PREFIX,
 	[0x40 ... 0x4F] = REX_PREFIX,
 	[0x63] = KNOWN | TO_REGISTER | SIGN_EXTEND | FROM_DOUBLE | MMIO_LOAD,
-	[0x80] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_ADD,
-	[0x81] = KNOWN | IMMEDIATE_FULL | GROUP_ADD,
-	[0x83] = KNOWN | IMMEDIATE_BYTE | GROUP_ADD,
+	[0x80] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_1,
+	[0x81] = KNOWN | IMMEDIATE_FULL | GROUP_1,
+	[0x83] = KNOWN | IMMEDIATE_BYTE | GROUP_1,
 	[0x84] = KNOWN | BYTE | MMIO_TEST,
 	[0x85] = KNOWN | MMIO_TEST,
 	[0x86] = KNOWN | BYTE | MMIO_EXCHANGE,
@@ -74,15 +81,22 @@ static const uint32_t one_byte[256] = {
 	[0xAB] = KNOWN | STRING | MMIO_STORE_STRING,
 	[0xAC] = KNOWN | BYTE | STRING | MMIO_LOAD_STRING,
 	[0xAD] = KNOWN | STRING | MMIO_LOAD_STRING,
-	[0xC6] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_MOVE | MMIO_STORE,
-	[0xC7] = KNOWN | IMMEDIATE_FULL | GROUP_MOVE | MMIO_STORE,
-	[0xF6] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_TEST | MMIO_TEST,
-	[0xF7] = KNOWN | IMMEDIATE_FULL | GROUP_TEST | MMIO_TEST,
+	[0xC6] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_11,
+	[0xC7] = KNOWN | IMMEDIATE_FULL | GROUP_11,
+	[0xF6] = KNOWN | BYTE | IMMEDIATE_BYTE | GROUP_3,
+	[0xF7] = KNOWN | IMMEDIATE_FULL | GROUP_3,
+	[0xFE] = KNOWN | BYTE | GROUP_4_5,
+	[0xFF] = KNOWN | GROUP_4_5,
 };
 
 static const uint32_t two_byte[256] = {
+	[0xA3] = KNOWN | MMIO_BIT_TEST,
+	[0xAB] = KNOWN | MMIO_BIT_SET,
+	[0xB3] = KNOWN | MMIO_BIT_RESET,
 	[0xB6] = KNOWN | TO_REGISTER | FROM_BYTE | MMIO_LOAD,
 	[0xB7] = KNOWN | TO_REGISTER | FROM_WORD | MMIO_LOAD,
+	[0xBA] = KNOWN | IMMEDIATE_BYTE | GROUP_8,
+	[0xBB] = KNOWN | MMIO_BIT_COMPLEMENT,
 	[0xBE] = KNOWN | TO_REGISTER | SIGN_EXTEND | FROM_BYTE | MMIO_LOAD,
 	[0xBF] = KNOWN | TO_REGISTER | SIGN_EXTEND | FROM_WORD | MMIO_LOAD,
 };
@@ -100,14 +114,37 @@ static const uint32_t two_byte[256] = {
 #define REX_R		  0x04u
 #define NOT_IN_GROUP	  0xFFu
 
-/* ModRM.reg in opcodes 80h, 81h, 83h; ADC and SBB are not taken. */
-static const uint8_t group_add[8] = {MMIO_ADD, MMIO_OR,	 NOT_IN_GROUP, NOT_IN_GROUP,
-				     MMIO_AND, MMIO_SUB, MMIO_XOR,     MMIO_COMPARE};
+/* By ModRM.reg (SDM 2D, table A-6). INC and DEC are all that is taken of group 5. */
+#define NONE NOT_IN_GROUP
+static const uint8_t groups[][8] = {
+	[GROUP_1 >> GROUP_SHIFT] = {MMIO_ADD, MMIO_OR, MMIO_ADD_CARRY, MMIO_SUB_BORROW, MMIO_AND, MMIO_SUB,
+				    MMIO_XOR, MMIO_COMPARE},
+	[GROUP_3 >> GROUP_SHIFT] = {MMIO_TEST, MMIO_TEST, MMIO_NOT, MMIO_NEGATE, NONE, NONE, NONE, NONE},
+	[GROUP_4_5 >> GROUP_SHIFT] = {MMIO_INCREMENT, MMIO_DECREMENT, NONE, NONE, NONE, NONE, NONE, NONE},
+	[GROUP_8 >> GROUP_SHIFT] = {NONE, NONE, NONE, NONE, MMIO_BIT_TEST, MMIO_BIT_SET, MMIO_BIT_RESET,
+				    MMIO_BIT_COMPLEMENT},
+	[GROUP_11 >> GROUP_SHIFT] = {MMIO_STORE, NONE, NONE, NONE, NONE, NONE, NONE, NONE},
+};
+
+static bool has_one_operand(unsigned operation)
+{
+	return operation >= MMIO_INCREMENT && operation <= MMIO_NEGATE;
+}
+
+/* What stands for the second one. */
+static uint64_t implied_value(unsigned operation)
+{
+	if (operation == MMIO_NOT)
+		return UINT64_MAX;
+	return operation != MMIO_NEGATE; /* 1 to add or subtract, or 0 to subtract from */
+}
 
 /* Operations that may carry LOCK when memory is their destination. */
 #define LOCKABLE                                                                                             \
-	(1u << MMIO_AND | 1u << MMIO_OR | 1u << MMIO_XOR | 1u << MMIO_ADD | 1u << MMIO_SUB |                 \
-	 1u << MMIO_EXCHANGE)
+	(1u << MMIO_AND | 1u << MMIO_OR | 1u << MMIO_XOR | 1u << MMIO_ADD | 1u << MMIO_ADD_CARRY |           \
+	 1u << MMIO_SUB | 1u << MMIO_SUB_BORROW | 1u << MMIO_EXCHANGE | 1u << MMIO_BIT_SET |                 \
+	 1u << MMIO_BIT_RESET | 1u << MMIO_BIT_COMPLEMENT | 1u << MMIO_INCREMENT | 1u << MMIO_DECREMENT |    \
+	 1u << MMIO_NOT | 1u << MMIO_NEGATE)
 
 struct reader {
 	const uint8_t *bytes;
@@ -191,11 +228,7 @@ static uint64_t signed_value(const uint8_t *bytes, unsigned size)
 /* The operation, where ModRM.reg takes part in saying it; NOT_IN_GROUP: not one we take. */
 static unsigned operation_of(uint32_t row, unsigned reg)
 {
-	if (!(row & (GROUP_ADD | GROUP_TEST | GROUP_MOVE)))
-		return row & OPERATION_MASK;
-	if (row & GROUP_ADD)
-		return group_add[reg];
-	return reg <= (row & GROUP_TEST ? 1u : 0u) ? row & OPERATION_MASK : NOT_IN_GROUP;
+	return row & GROUP_MASK ? groups[(row & GROUP_MASK) >> GROUP_SHIFT][reg] : row & OPERATION_MASK;
 }
 
 static unsigned immediate_size(uint32_t row, unsigned size)
@@ -278,12 +311,13 @@ static enum status take_modrm(struct reader *reader, struct instruction *out)
 
 static enum status take_immediate(struct reader *reader, struct instruction *out)
 {
-	const unsigned size = immediate_size(reader->row, out->size);
+	const bool one_operand = has_one_operand(out->operation);
+	const unsigned size = one_operand ? 0 : immediate_size(reader->row, out->size);
 
 	if (reader->at + size > reader->available)
 		return ERR_FORMAT;
-	out->immediate = size;
-	out->value = size ? signed_value(reader->bytes + reader->at, size) : 0;
+	out->immediate = size || one_operand;
+	out->value = size ? signed_value(reader->bytes + reader->at, size) : implied_value(out->operation);
 	reader->at += size;
 	return OK;
 }
@@ -327,7 +361,7 @@ enum status decode_mmio(const uint8_t *bytes, size_t available, enum code_size c
 	out->sign_extend = reader.row & SIGN_EXTEND;
 	out->length = (uint8_t)reader.at;
 	out->shape = (uint8_t)shape_of(out);
-	if (reader.lock && !(out->memory_first && LOCKABLE >> out->operation & 1))
+	if (reader.lock && !(out->memory_first && LOCKABLE >> (out->operation & OPERATION_MASK) & 1))
 		return ERR_UNSUPPORTED; /* #UD before it gets here */
 	return OK;
 }

@@ -17,9 +17,21 @@ enum mmio_operation {
 	MMIO_OR,
 	MMIO_XOR,
 	MMIO_ADD,
+	MMIO_ADD_CARRY,
 	MMIO_SUB,
+	MMIO_SUB_BORROW,
 	MMIO_COMPARE,
 	MMIO_TEST,
+	/* Of one operand: `value` is the other one of the addition, subtraction or XOR that they are. */
+	MMIO_INCREMENT,
+	MMIO_DECREMENT,
+	MMIO_NOT,
+	MMIO_NEGATE,
+	/* The number of the bit is taken modulo the size: what is above it is in the address already. */
+	MMIO_BIT_TEST,
+	MMIO_BIT_SET,
+	MMIO_BIT_RESET,
+	MMIO_BIT_COMPLEMENT,
 	MMIO_EXCHANGE,
 	MMIO_STORE_STRING, /* STOS, LODS, MOVS: RAX, RSI and RDI are understood */
 	MMIO_LOAD_STRING,

@@ -5,6 +5,7 @@
  * tell.
  */
 #include "arch/x86/guest_walk.h"
+#include "hv/core/arithmetic.h"
 #include "hv/core/exit.h"
 #include "hv/core/partition.h"
 #include "hv/core/share.h"
@@ -169,66 +170,20 @@ static void write_register(struct vcpu *vcpu, const struct instruction *instruct
 		vcpu->regs.at[index] = value;
 }
 
-/*
- * Arithmetic: the flags of SDM 1, 3.4.3.1, as each operation sets them
- */
-
-#define FLAG_CARRY    (1u << 0)
-#define FLAG_PARITY   (1u << 2)
-#define FLAG_ADJUST   (1u << 4)
-#define FLAG_ZERO     (1u << 6)
-#define FLAG_SIGN     (1u << 7)
-#define FLAG_OVERFLOW (1u << 11)
-#define FLAGS_STATUS  (FLAG_CARRY | FLAG_PARITY | FLAG_ADJUST | FLAG_ZERO | FLAG_SIGN | FLAG_OVERFLOW)
-
-static uint64_t compute(unsigned operation, uint64_t a, uint64_t b)
-{
-	switch (operation) {
-	case MMIO_AND:
-	case MMIO_TEST: return a & b;
-	case MMIO_OR: return a | b;
-	case MMIO_XOR: return a ^ b;
-	case MMIO_ADD: return a + b;
-	default: return a - b; /* SUB, COMPARE */
-	}
-}
-
-static uint64_t flags_of(unsigned operation, unsigned size, uint64_t a, uint64_t b, uint64_t result)
-{
-	const uint64_t sign = 1ull << (8 * size - 1);
-	uint64_t flags = (result & sign ? FLAG_SIGN : 0) | (result ? 0 : FLAG_ZERO) |
-			 (__builtin_parityll(result & 0xFF) ? 0 : FLAG_PARITY);
-
-	if (operation == MMIO_ADD)
-		flags |= (result < a ? FLAG_CARRY : 0) |
-			 ((a ^ result) & (b ^ result) & sign ? FLAG_OVERFLOW : 0) |
-			 ((a ^ b ^ result) & FLAG_ADJUST);
-	else if (operation == MMIO_SUB || operation == MMIO_COMPARE)
-		flags |= (a < b ? FLAG_CARRY : 0) | ((a ^ b) & (a ^ result) & sign ? FLAG_OVERFLOW : 0) |
-			 ((a ^ b ^ result) & FLAG_ADJUST);
-	return flags;
-}
-
 /* Reads memory, computes, sets the flags and stores what is to be stored. */
 static NEVER_INLINE void modify(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address)
 {
-	const unsigned operation = instruction->operation, size = instruction->size;
-	const uint64_t mask = size_mask(size);
 	const uint64_t source =
-		(instruction->immediate ? instruction->value : read_register(vcpu, instruction)) & mask;
-	uint64_t memory, a, b, result;
+		instruction->immediate ? instruction->value : read_register(vcpu, instruction);
+	const uint64_t memory = full_mmio_read(vcpu, address, instruction->size);
+	uint64_t flags = virt->get_register(vcpu, VIRT_RFLAGS), result;
 
-	memory = full_mmio_read(vcpu, address, size) & mask;
-	a = instruction->memory_first ? memory : source;
-	b = instruction->memory_first ? source : memory;
-	result = compute(operation, a, b) & mask;
-	virt->set_register(vcpu, VIRT_RFLAGS,
-			   (virt->get_register(vcpu, VIRT_RFLAGS) & ~(uint64_t)FLAGS_STATUS) |
-				   flags_of(operation, size, a, b, result));
-	if (operation == MMIO_COMPARE || operation == MMIO_TEST)
+	result = arithmetic(instruction, memory, source, &flags);
+	virt->set_register(vcpu, VIRT_RFLAGS, flags);
+	if (!arithmetic_stores(instruction->operation))
 		return;
 	if (instruction->memory_first)
-		full_mmio_write(vcpu, address, size, result);
+		full_mmio_write(vcpu, address, instruction->size, result);
 	else
 		write_register(vcpu, instruction, result);
 }

@@ -87,33 +87,73 @@ static void extending_moves(void **state)
 
 static void arithmetic(void **state)
 {
-	static const uint8_t first[] = {0x00, 0x08, 0x20, 0x28, 0x30, 0x38};
-	static const uint8_t operations[] = {MMIO_ADD, MMIO_OR, MMIO_AND, MMIO_SUB, MMIO_XOR, MMIO_COMPARE};
-	static const uint8_t group[] = {0, 1, 4, 5, 6, 7};
+	static const uint8_t operations[] = {MMIO_ADD, MMIO_OR,	 MMIO_ADD_CARRY, MMIO_SUB_BORROW,
+					     MMIO_AND, MMIO_SUB, MMIO_XOR,	 MMIO_COMPARE};
 
 	(void)state;
-	for (unsigned o = 0; o < sizeof(first); o++) {
+	for (unsigned o = 0; o < sizeof(operations); o++) {
 		for (uint8_t form = 0; form < 4; form++) {
-			const struct instruction i =
-				decoded(BYTES((uint8_t)(first[o] + form), 0x18), CODE_64);
+			const struct instruction i = decoded(BYTES((uint8_t)(8 * o + form), 0x18), CODE_64);
 
 			assert_int_equal(i.operation, operations[o]);
 			assert_int_equal(i.memory_first, form < 2);
 			assert_int_equal(i.size, form & 1 ? 4 : 1);
 			assert_int_equal(i.register_index, RBX);
 		}
-		const uint8_t modrm = (uint8_t)(group[o] << 3);
+		const uint8_t modrm = (uint8_t)(o << 3);
 
 		assert_int_equal(decoded(BYTES(0x80, modrm, 0xFF), CODE_64).operation, operations[o]);
 		assert_int_equal(decoded(BYTES(0x83, modrm, 0xFF), CODE_64).value, UINT64_MAX);
 		assert_int_equal(decoded(BYTES(0x81, modrm, 1, 2, 3, 4), CODE_64).value, 0x04030201);
 	}
-	refused(BYTES(0x10, 0x18), CODE_64, ERR_UNSUPPORTED);	    /* ADC */
-	refused(BYTES(0x83, 0x18, 0x00), CODE_64, ERR_UNSUPPORTED); /* SBB */
 	assert_int_equal(decoded(BYTES(0x84, 0x08), CODE_64).operation, MMIO_TEST);
 	assert_int_equal(decoded(BYTES(0xF7, 0x00, 1, 0, 0, 0), CODE_64).operation, MMIO_TEST);
-	refused(BYTES(0xF7, 0x10, 1, 0, 0, 0), CODE_64, ERR_UNSUPPORTED); /* NOT */
+	refused(BYTES(0xF7, 0x20), CODE_64, ERR_UNSUPPORTED); /* MUL */
 	assert_int_equal(decoded(BYTES(0x87, 0x08), CODE_64).operation, MMIO_EXCHANGE);
+}
+
+static void one_operand(void **state)
+{
+	static const struct {
+		uint8_t opcode, modrm, operation;
+		uint64_t value;
+	} forms[] = {{0xFE, 0x00, MMIO_INCREMENT, 1},
+		     {0xFE, 0x08, MMIO_DECREMENT, 1},
+		     {0xF6, 0x10, MMIO_NOT, UINT64_MAX},
+		     {0xF6, 0x18, MMIO_NEGATE, 0}};
+
+	(void)state;
+	for (unsigned f = 0; f < sizeof(forms) / sizeof(*forms); f++)
+		for (uint8_t wide = 0; wide < 2; wide++) {
+			const struct instruction i =
+				decoded(BYTES((uint8_t)(forms[f].opcode + wide), forms[f].modrm), CODE_64);
+
+			assert_int_equal(i.operation, forms[f].operation);
+			assert_int_equal(i.value, forms[f].value);
+			assert_int_equal(i.size, wide ? 4 : 1);
+		}
+	assert_int_equal(decoded(BYTES(0xF0, 0x48, 0xFF, 0x00), CODE_64).size, 8); /* lock inc qword [rax] */
+	refused(BYTES(0xFF, 0x10), CODE_64, ERR_UNSUPPORTED);			   /* CALL */
+	refused(BYTES(0xFE, 0x10), CODE_64, ERR_UNSUPPORTED);
+}
+
+static void single_bits(void **state)
+{
+	static const uint8_t by_register[] = {0xA3, 0xAB, 0xB3, 0xBB};
+	struct instruction i;
+
+	(void)state;
+	for (unsigned o = 0; o < 4; o++) {
+		i = decoded(BYTES(0x0F, by_register[o], 0x18), CODE_64);
+		assert_int_equal(i.operation, MMIO_BIT_TEST + o);
+		assert_int_equal(i.register_index, RBX);
+		i = decoded(BYTES(0x66, 0x0F, 0xBA, (uint8_t)((4 + o) << 3), 9), CODE_64);
+		assert_int_equal(i.operation, MMIO_BIT_TEST + o);
+		assert_int_equal(i.value, 9);
+		assert_int_equal(i.size, 2);
+	}
+	refused(BYTES(0xF0, 0x0F, 0xBA, 0x20, 1), CODE_64, ERR_UNSUPPORTED); /* lock bt */
+	refused(BYTES(0x0F, 0xBA, 0x00, 1), CODE_64, ERR_UNSUPPORTED);
 }
 
 static void strings(void **state)
@@ -274,6 +314,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(moves),
 					   cmocka_unit_test(extending_moves),
 					   cmocka_unit_test(arithmetic),
+					   cmocka_unit_test(one_operand),
+					   cmocka_unit_test(single_bits),
 					   cmocka_unit_test(strings),
 					   cmocka_unit_test(addressing),
 					   cmocka_unit_test(prefixes),

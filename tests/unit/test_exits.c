@@ -151,53 +151,102 @@ static void exchanges(void **state)
 	assert_int_equal(read_device(INITIAL), 0x2222);
 }
 
-#define NATIVE(operation)                                                                                    \
-	static uint64_t native_##operation(uint32_t *first, uint32_t second)                                 \
+/* Runs the instruction on this CPU, on numbers of 32 bits, with CF as given; returns the flags after it. */
+#define NATIVE(name, text)                                                                                   \
+	static uint64_t native_##name(uint32_t *first, uint32_t second, uint32_t carry)                      \
 	{                                                                                                    \
 		uint64_t flags;                                                                              \
-		__asm__(#operation " %2, %0; pushfq; pop %1"                                                 \
-			: "+r"(*first), "=r"(flags)                                                          \
-			: "r"(second)                                                                        \
+		__asm__("btl $0, %3; " text "; pushfq; pop %1"                                               \
+			: "+&r"(*first), "=r"(flags)                                                         \
+			: "r"(second), "r"(carry)                                                            \
 			: "cc");                                                                             \
 		return flags;                                                                                \
 	}
-NATIVE(addl)
-NATIVE(orl)
-NATIVE(andl)
-NATIVE(subl)
-NATIVE(xorl)
-NATIVE(cmpl)
-NATIVE(testl)
+NATIVE(add, "addl %2, %0")
+NATIVE(adc, "adcl %2, %0")
+NATIVE(or, "orl %2, %0")
+NATIVE(and, "andl %2, %0")
+NATIVE(sub, "subl %2, %0")
+NATIVE(sbb, "sbbl %2, %0")
+NATIVE(xor, "xorl %2, %0")
+NATIVE(cmp, "cmpl %2, %0")
+NATIVE(test, "testl %2, %0")
+NATIVE(inc, "incl %0")
+NATIVE(dec, "decl %0")
+NATIVE(not, "notl %0")
+NATIVE(neg, "negl %0")
+NATIVE(bt, "btl %2, %0")
+NATIVE(bts, "btsl %2, %0")
+NATIVE(btr, "btrl %2, %0")
+NATIVE(btc, "btcl %2, %0")
+
+#define LOGIC (STATUS & ~0x10u) /* AF is undefined after it */
+
+struct native_operation {
+	uint8_t bytes[3]; /* on [rax] and, where there is a second operand, ECX */
+	uint8_t size;
+	uint64_t (*native)(uint32_t *first, uint32_t second, uint32_t carry);
+	uint64_t defined; /* flags */
+};
+
+static void like_the_cpu(const struct native_operation *operation, uint32_t a, uint32_t b, uint32_t carry)
+{
+	const uint64_t before = RFLAGS_RESERVED | RFLAGS_IF | carry;
+	uint32_t expected = a;
+	const uint64_t flags = operation->native(&expected, b, carry);
+
+	full_mmio_write(vcpu, gpa(INITIAL), 4, a);
+	vcpu->regs.rcx = b;
+	pc.registers[VIRT_RFLAGS] = before;
+	run(INITIAL, operation->bytes, operation->size);
+	assert_int_equal(read_device(INITIAL), expected);
+	assert_int_equal(pc.registers[VIRT_RFLAGS] & operation->defined, flags & operation->defined);
+	assert_int_equal(pc.registers[VIRT_RFLAGS] & ~STATUS, before & ~STATUS);
+}
 
 static void arithmetic_like_the_cpu(void **state)
 {
-	static const struct {
-		uint8_t opcode;
-		uint64_t (*native)(uint32_t *first, uint32_t second);
-		bool undefined_adjust; /* AF after a logic operation */
-	} operations[] = {{0x01, native_addl, false}, {0x09, native_orl, true},	 {0x21, native_andl, true},
-			  {0x29, native_subl, false}, {0x31, native_xorl, true}, {0x39, native_cmpl, false},
-			  {0x85, native_testl, true}};
+	static const struct native_operation operations[] = {{{0x01, 0x08}, 2, native_add, STATUS},
+							     {{0x11, 0x08}, 2, native_adc, STATUS},
+							     {{0x09, 0x08}, 2, native_or, LOGIC},
+							     {{0x21, 0x08}, 2, native_and, LOGIC},
+							     {{0x29, 0x08}, 2, native_sub, STATUS},
+							     {{0x19, 0x08}, 2, native_sbb, STATUS},
+							     {{0x31, 0x08}, 2, native_xor, LOGIC},
+							     {{0x39, 0x08}, 2, native_cmp, STATUS},
+							     {{0x85, 0x08}, 2, native_test, LOGIC},
+							     {{0xFF, 0x00}, 2, native_inc, STATUS},
+							     {{0xFF, 0x08}, 2, native_dec, STATUS},
+							     {{0xF7, 0x10}, 2, native_not, RFLAGS_CF},
+							     {{0xF7, 0x18}, 2, native_neg, STATUS},
+							     {{0x0F, 0xA3, 0x08}, 3, native_bt, RFLAGS_CF},
+							     {{0x0F, 0xAB, 0x08}, 3, native_bts, RFLAGS_CF},
+							     {{0x0F, 0xB3, 0x08}, 3, native_btr, RFLAGS_CF},
+							     {{0x0F, 0xBB, 0x08}, 3, native_btc, RFLAGS_CF}};
 	static const uint32_t values[] = {0,	1,    2,	  0xF,	      0x10,	  0x7F,
 					  0x80, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x12345678};
 
 	(void)state;
 	for (unsigned o = 0; o < ARRAY_SIZE(operations); o++)
 		for (unsigned a = 0; a < ARRAY_SIZE(values); a++)
-			for (unsigned b = 0; b < ARRAY_SIZE(values); b++) {
-				const uint64_t mask =
-					operations[o].undefined_adjust ? STATUS & ~0x10u : STATUS;
-				uint32_t expected = values[a];
-				const uint64_t flags = operations[o].native(&expected, values[b]);
+			for (unsigned b = 0; b < ARRAY_SIZE(values); b++)
+				for (uint32_t carry = 0; carry < 2; carry++)
+					like_the_cpu(&operations[o], values[a], values[b], carry);
+}
 
-				full_mmio_write(vcpu, gpa(INITIAL), 4, values[a]);
-				vcpu->regs.rcx = values[b];
-				pc.registers[VIRT_RFLAGS] = RFLAGS_RESERVED | RFLAGS_IF | STATUS;
-				RUN(INITIAL, operations[o].opcode, 0x08);
-				assert_int_equal(read_device(INITIAL), expected);
-				assert_int_equal(pc.registers[VIRT_RFLAGS] & mask, flags & mask);
-				assert_true(pc.registers[VIRT_RFLAGS] & RFLAGS_IF);
-			}
+/* What stays as it was: NOT changes no flag, BT and its kin none but CF (ZF is defined to stay). */
+static void flags_that_stay(void **state)
+{
+	(void)state;
+	full_mmio_write(vcpu, gpa(INITIAL), 4, 0xF0F0F0F0);
+	pc.registers[VIRT_RFLAGS] = RFLAGS_RESERVED | STATUS;
+	RUN(INITIAL, 0xF7, 0x10); /* not dword [rax] */
+	assert_int_equal(pc.registers[VIRT_RFLAGS], RFLAGS_RESERVED | STATUS);
+	RUN(INITIAL, 0x0F, 0xBA, 0x20, 0x04); /* bt dword [rax], 4: clear in 0F0F0F0Fh */
+	assert_int_equal(pc.registers[VIRT_RFLAGS], RFLAGS_RESERVED | (STATUS & ~RFLAGS_CF));
+	assert_int_equal(read_device(INITIAL), 0x0F0F0F0F);
+	RUN(INITIAL, 0x0F, 0xBA, 0x28, 0x24); /* bts dword [rax], 36: bit 4 */
+	assert_int_equal(read_device(INITIAL), 0x0F0F0F1F);
 }
 
 static void arithmetic_to_a_register(void **state)
@@ -553,6 +602,7 @@ int main(void)
 					   TEST(loads),
 					   TEST(exchanges),
 					   TEST(arithmetic_like_the_cpu),
+					   TEST(flags_that_stay),
 					   TEST(arithmetic_to_a_register),
 					   TEST(store_strings),
 					   TEST(load_strings),

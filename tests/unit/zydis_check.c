@@ -10,7 +10,7 @@
 struct second_opinion {
 	ZydisDecodedInstruction instruction;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
-	const ZydisDecodedOperand *memory, *other; /* the two explicit operands */
+	const ZydisDecodedOperand *memory, *other; /* the two explicit operands; of some the first one only */
 	const ZydisDecodedOperand *source; /* of a string: what a prefix can move to another segment */
 };
 
@@ -76,12 +76,28 @@ static unsigned operation_of(const struct second_opinion *decoded)
 	case ZYDIS_MNEMONIC_OR: return MMIO_OR;
 	case ZYDIS_MNEMONIC_XOR: return MMIO_XOR;
 	case ZYDIS_MNEMONIC_ADD: return MMIO_ADD;
+	case ZYDIS_MNEMONIC_ADC: return MMIO_ADD_CARRY;
 	case ZYDIS_MNEMONIC_SUB: return MMIO_SUB;
+	case ZYDIS_MNEMONIC_SBB: return MMIO_SUB_BORROW;
 	case ZYDIS_MNEMONIC_CMP: return MMIO_COMPARE;
 	case ZYDIS_MNEMONIC_TEST: return MMIO_TEST;
 	case ZYDIS_MNEMONIC_XCHG: return MMIO_EXCHANGE;
+	case ZYDIS_MNEMONIC_BT: return MMIO_BIT_TEST;
+	case ZYDIS_MNEMONIC_BTS: return MMIO_BIT_SET;
+	case ZYDIS_MNEMONIC_BTR: return MMIO_BIT_RESET;
+	case ZYDIS_MNEMONIC_BTC: return MMIO_BIT_COMPLEMENT;
+	case ZYDIS_MNEMONIC_INC: return MMIO_INCREMENT;
+	case ZYDIS_MNEMONIC_DEC: return MMIO_DECREMENT;
+	case ZYDIS_MNEMONIC_NOT: return MMIO_NOT;
+	case ZYDIS_MNEMONIC_NEG: return MMIO_NEGATE;
 	default: return NOT_OURS;
 	}
+}
+
+static bool has_one_operand(unsigned operation)
+{
+	return operation == MMIO_INCREMENT || operation == MMIO_DECREMENT || operation == MMIO_NOT ||
+	       operation == MMIO_NEGATE;
 }
 
 static bool general_register(ZydisRegister which, unsigned *index, bool *high)
@@ -120,10 +136,12 @@ static bool expected(const struct second_opinion *decoded)
 	unsigned index;
 	bool high;
 
-	if (!decoded->memory || !decoded->other || operation_of(decoded) == NOT_OURS || left_out(decoded))
+	if (!decoded->memory || operation_of(decoded) == NOT_OURS || left_out(decoded))
 		return false;
 	if (decoded->instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
+	if (has_one_operand(operation_of(decoded)))
+		return true;
 	if (decoded->other->type == ZYDIS_OPERAND_TYPE_REGISTER)
 		return general_register(decoded->other->reg.value, &index, &high);
 	return decoded->other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
@@ -134,8 +152,12 @@ static const char *compare_source(const struct second_opinion *theirs, const str
 	unsigned index;
 	bool high;
 
+	if (has_one_operand(ours->operation))
+		return ours->immediate && ours->memory_first ? NULL : "one operand";
 	if (theirs->other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		const uint64_t mask = ours->size == 8 ? UINT64_MAX : (1ull << 8 * ours->size) - 1;
+		/* The number of a bit is a byte without a sign; only its low bits count. */
+		const unsigned size = theirs->instruction.opcode_map == ZYDIS_OPCODE_MAP_0F ? 1 : ours->size;
+		const uint64_t mask = size == 8 ? UINT64_MAX : (1ull << 8 * size) - 1;
 
 		if (!ours->immediate)
 			return "immediate or register";
