@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Instructions per round trip on the deterministic emulators, measured inside the guests; a table and build/bench.json.
+"""Instructions per round trip, measured inside the guests, and exits of a booting and of an idle Linux; build/bench.json.
 
-On Bochs (VT-x) one TSC tick is one instruction, on QEMU with instruction counting (SVM) a fixed number of ticks is. What the figures mean and what
-peers cost under the same measurement stands in docs/performance.md.
+On Bochs (VT-x) one TSC tick is one instruction, on QEMU with instruction counting (SVM) a fixed number of ticks is. Linux's
+exits are what the hypervisor's own counters say. What the figures mean and what peers cost under the same measurement
+stands in docs/performance.md.
 """
 
 import argparse
@@ -10,9 +11,12 @@ import json
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", "system"))
 from system import BUILD, ICOUNT_SHIFT, System  # noqa: E402
+from study import read_statistics  # noqa: E402
+import linux  # noqa: E402
 
 # Goals: what is aimed at, in instructions per round trip.
 GOALS = {"cpuid": 100, "hypercall": 100, "msr_read": 120, "port_write": 150, "mmio_write": 300,
@@ -20,6 +24,10 @@ GOALS = {"cpuid": 100, "hypercall": 100, "msr_read": 120, "port_write": 150, "mm
 RESIDENT_GOAL_KIB = 512
 MEASURED = re.compile(r"bench (\w+) median=(-?\d+) min=(-?\d+)")
 HEARTBEATS = 20
+
+IDLE_GOAL = 20  # exits per second of an idle, tickless Linux, on VT-x
+SHELL_TIMEOUT = 600
+SETTLE_S, IDLE_S = 10, 60  # of the machine's own time, after the prompt
 
 BENCH_CONFIG = """
 [hypervisor]
@@ -64,6 +72,20 @@ memory = 32M
 image = \\guests\\para.elf
 cmdline = beats={beats} quiet
 """
+
+# Away from the console's CPU; the words of the command line are those of docs/linux.md.
+LINUX_CONFIG = """
+[hypervisor]
+console = serial
+[partition linux]
+mode = full
+memory = 256M
+pin = 1
+kernel = \\linux\\vmlinuz
+initrd = \\linux\\initrd
+cmdline = console=ttyS0 tsc=reliable {clock} nowatchdog sysctl.vm.compaction_proactiveness=0 cryptomgr.notests bulkhead.name=linux
+"""
+LINUX_CLOCK = {"qemu": "pmtmr=0", "bochs": ""}
 
 
 def boot(platform, config, cpus):
@@ -118,6 +140,50 @@ def measure_life(platform):
     return result
 
 
+def run_time(system):
+    """Seconds for which the partition has run, by the machine's own clock."""
+    begin = system.mark()
+    system.keyboard(0)
+    system.line("info linux")
+    return float(system.said("bulkhead", r" +run time +(\d+\.\d+) s, .*", begin)[1])
+
+
+def exits_at(system):
+    """This moment: (seconds, {class: exits so far})."""
+    seconds = run_time(system)
+    return seconds, {name: count for name, (count, _) in read_statistics(system, "linux").items()}
+
+
+def wait_until(system, end):
+    while run_time(system) < end:
+        time.sleep(1)
+
+
+def measure_linux(platform):
+    """Exits of Debian's cloud kernel by class: from its entry to the shell's prompt, and per second of the idle shell."""
+    files = {"\\linux\\vmlinuz": linux.kernel(), "\\linux\\initrd": linux.initramfs()}
+    config = LINUX_CONFIG.format(clock=LINUX_CLOCK[platform])
+    with System(platform, config, cpus=2, memory=512, files=files) as system:
+        system.said("linux", r"Enter 'help' for a list of built-in commands\.", timeout=SHELL_TIMEOUT)
+        booted, boot_exits = exits_at(system)
+        wait_until(system, booted + SETTLE_S)
+        start, before = exits_at(system)
+        wait_until(system, start + IDLE_S)
+        end, after = exits_at(system)
+    idle = {name: round((count - before.get(name, 0)) / (end - start), 2) for name, count in after.items()}
+    return {"boot": boot_exits, "idle": {name: rate for name, rate in idle.items() if rate}}
+
+
+def print_linux(results):
+    print(f"\n{'exits of Linux':34}" + "".join(f"{p + ' boot':>14}{'idle/s':>8}" for p in results) + f"{'goal':>8}")
+    counted = [result["linux"][phase] for result in results.values() for phase in ("boot", "idle")]
+    for name in sorted({name for counts in counted for name in counts}):
+        print(f"  {name:32}" + "".join(f"{result['linux']['boot'].get(name, '-'):>14}{result['linux']['idle'].get(name, '-'):>8}"
+                                       for result in results.values()))
+    print(f"  {'all':32}" + "".join(f"{sum(result['linux']['boot'].values()):>14}{sum(result['linux']['idle'].values()):>8.2f}"
+                                   for result in results.values()) + f"{IDLE_GOAL:>8}")
+
+
 def print_table(results):
     platforms = list(results)
     operations = sorted({(mode, name) for platform in platforms for mode in ("para", "full", "pair")
@@ -148,10 +214,12 @@ def main():
         results[platform] = {mode: measure(platform, mode) for mode in ("para", "full")}
         results[platform]["pair"] = measure_pair(platform)
         results[platform]["life"] = measure_life(platform)
+        results[platform]["linux"] = measure_linux(platform)
     print_table(results)
+    print_linux(results)
     path = os.path.join(BUILD, "bench.json")
     with open(path, "w", encoding="ascii") as out:
-        json.dump({"goals": GOALS, "results": results}, out, indent=1, sort_keys=True)
+        json.dump({"goals": dict(GOALS, linux_idle=IDLE_GOAL), "results": results}, out, indent=1, sort_keys=True)
     print(f"\nwritten to {os.path.relpath(path)}")
 
 

@@ -1,6 +1,7 @@
 /*
  * A 100 Hz tick, a heartbeat every so many ticks, and the question whether the ticks come as often as they
- * should: the TSC between two ticks far apart, against what that many periods ought to take.
+ * should: the TSC between two ticks far apart, against what that many periods ought to take. And the longest
+ * that one tick took to follow another, which is how late the worst of them came.
  */
 #include "../common/x86.h"
 #include "workload.h"
@@ -14,7 +15,7 @@
 
 /* Written by the tick, read together with interrupts off. */
 static volatile uint32_t ticks;
-static volatile uint64_t last_tick_tsc;
+static volatile uint64_t last_tick_tsc, longest_gap; /* the gap: since it was last told */
 
 static uint32_t period_ticks, next_beat, beats, beat_limit, crash_after;
 static uint32_t drift_ticks, window_tick;
@@ -25,8 +26,11 @@ static char crash_kind[KIND_SIZE];
 
 static void on_tick(void)
 {
+	const uint64_t now = read_tsc(), gap = now - last_tick_tsc;
+	if (ticks && gap > longest_gap)
+		longest_gap = gap;
 	ticks++;
-	last_tick_tsc = read_tsc();
+	last_tick_tsc = now;
 }
 
 /* The number of ticks so far and the TSC at the last of them. */
@@ -37,6 +41,16 @@ static uint32_t read_tick(uint64_t *tsc)
 	*tsc = last_tick_tsc;
 	interrupts_on();
 	return now;
+}
+
+/* TSC ticks; begins anew. */
+static uint64_t take_longest_gap(void)
+{
+	interrupts_off();
+	const uint64_t gap = longest_gap;
+	longest_gap = 0;
+	interrupts_on();
+	return gap;
 }
 
 void beat_set_period(uint32_t milliseconds)
@@ -107,4 +121,6 @@ void beat_report(void)
 {
 	const uint64_t ms = (platform_time_ns() - start_ns) / 1000000;
 	print_line("up %lu ms, ticks %u, heartbeats %u, drift %ld ppm", ms, ticks, beats, last_drift);
+	print_line("ticks at most %lu us apart since last asked",
+		   take_longest_gap() * 1000 / platform->tsc_khz);
 }

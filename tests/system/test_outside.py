@@ -243,5 +243,6 @@ def test_machine_check_of_the_hypervisor_stops_the_machine(machine):
     since = machine.mark()
     machine_check(machine, CORRUPT, memory_of(machine, "beta"))
     machine.said("bulkhead", r".*PANIC on CPU 2: machine check", since)
+    machine.said("bulkhead", r".*  from [0-9a-f]{16} secondary_entry\+0x[0-9a-f]+", since)
     machine.said("bulkhead", rf".*machine check on CPU 2: bank 3, status {CORRUPT:016x} .*", since)
     machine.said("bulkhead", r".*The machine's hardware has failed\. The machine is stopped: .*", since)
