@@ -128,7 +128,8 @@ static bool left_out(const struct second_opinion *decoded)
 
 	if (instruction->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && instruction->opcode == 0x82)
 		return true; /* an alias of 80h nobody emits */
-	return instruction->mnemonic == ZYDIS_MNEMONIC_MOVSXD && decoded->other->size == 16; /* CPUs differ */
+	return instruction->mnemonic == ZYDIS_MNEMONIC_MOVSXD && decoded->other &&
+	       decoded->other->size == 16; /* CPUs differ */
 }
 
 static bool expected(const struct second_opinion *decoded)
@@ -140,8 +141,8 @@ static bool expected(const struct second_opinion *decoded)
 		return false;
 	if (decoded->instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
-	if (has_one_operand(operation_of(decoded)))
-		return true;
+	if (!decoded->other)
+		return has_one_operand(operation_of(decoded));
 	if (decoded->other->type == ZYDIS_OPERAND_TYPE_REGISTER)
 		return general_register(decoded->other->reg.value, &index, &high);
 	return decoded->other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
@@ -152,7 +153,7 @@ static const char *compare_source(const struct second_opinion *theirs, const str
 	unsigned index;
 	bool high;
 
-	if (has_one_operand(ours->operation))
+	if (!theirs->other)
 		return ours->immediate && ours->memory_first ? NULL : "one operand";
 	if (theirs->other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		/* The number of a bit is a byte without a sign; only its low bits count. */
