@@ -53,7 +53,7 @@ $(GUESTS)/hello-para.debug: $(GUESTS)/hello/hello.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/ping-para.debug: $(GUESTS)/ping/ping.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/pong-para.debug: $(GUESTS)/pong/pong.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/manager-para.debug: $(GUESTS)/manager/manager.o $(GUESTS)/libbulkhead.a
-$(GUESTS)/calls-para.debug: $(GUESTS)/calls/calls.o $(GUESTS)/libbulkhead.a
+$(GUESTS)/calls-para.debug: $(call guest_objects,calls) $(GUESTS)/libbulkhead.a
 
 # With symbols, for the debugger.
 $(GUESTS)/%.debug: guests/linker.ld

@@ -1,7 +1,8 @@
 /*
  * The partition that answers: every message, notification and direct request comes back to whoever sent it, a
- * direct request with its first word plus 1. It sleeps in between. With `crash=N` on its command line it
- * crashes in place of its Nth answer.
+ * direct request with its first word plus 1. It sleeps in between. Notification 63 asks it to send a direct
+ * request first. With `crash=N` on its command line it crashes in place of its Nth answer; with `deaf` it
+ * lets nobody set notifications.
  *
  * A direct request may also hand it a queue in shared memory (pong.h), which it empties as bytes come; it
  * adds them up, and answers the sum when it gives the memory back.
@@ -67,10 +68,31 @@ static void serve(struct bh_direct *direct)
 	}
 }
 
+/* The other way round: asks whoever wants to be asked, who is not waiting for it yet perhaps. Word 1 is the
+ * handle of a page that it may use until it answers. */
+static void ask(void)
+{
+	static uint8_t page[4096] __attribute__((aligned(4096)));
+	struct bh_direct direct = {.peer = PEER, .word = {1, 0, 3, 4, 5}};
+	uint64_t lent = 0;
+	int result;
+	page[0] = (uint8_t)bh_own_id();
+	if (bh_memory_share(PEER, page, 1, &lent) == 0)
+		direct.word[1] = lent;
+	while ((result = bh_direct_request(&direct)) == FFA_BUSY)
+		spin_hint();
+	if (result < 0 || direct.word[0] != 2)
+		bh_printf("pong: wrong answer: %d, %lu\n", result, direct.word[0]);
+	if (lent && bh_memory_reclaim(lent) < 0)
+		bh_printf("pong: a page does not come back\n");
+}
+
 /* The queue's wake-up is for this partition alone. */
 static void return_notifications(void)
 {
 	const uint64_t bits = bh_notifications() & ~PONG_QUEUE_BIT;
+	if (bits & PONG_ASK_ME)
+		ask();
 	if (bits)
 		(void)bh_notification_set(PEER, bits); /* refused while it has not bound them */
 }
@@ -89,7 +111,7 @@ void bh_main(const struct bh_start *start)
 	bool asked = false;
 	struct bh_direct direct;
 	bh_printf("pong: partition %u waits\n", bh_own_id());
-	if (bh_notification_bind(PEER, UINT64_MAX) < 0)
+	if (!option_flag((const char *)start->cmdline, "deaf") && bh_notification_bind(PEER, UINT64_MAX) < 0)
 		bh_printf("pong: no notifications from partition %u\n", PEER);
 	for (;;) {
 		interrupts_off();
