@@ -75,7 +75,7 @@ BOUNDS = {
         "SHARE_PIECES at most: add_piece() stops there",
     ("hv/core/share.c", "for (uint32_t i = 0; i < count; i++)"):
         "some or all pieces of an agreement",
-    ("hv/core/share.c", "for (uint32_t i = 0; i < share->pages; i++)"):
+    ("hv/core/share.c", "for (uint32_t i = 0; i < view->pages; i++)"):
         "SHARE_PAGES at most: share_add() stops there",
     ("hv/core/share.c", "for (uint64_t done = 0; done < piece->size; done += LARGE_PAGE_SIZE)"):
         "SHARE_PAGES in all pieces; the console is served in between",
@@ -83,10 +83,6 @@ BOUNDS = {
         "PARTITION_EXTENTS at most",
     ("hv/core/share.c", "for (uint32_t i = 0; i < owner->vcpu_count * VCPU_CALL_PAGES; i++)"):
         "the pages of CONFIG_MAX_CPUS vCPUs",
-    ("hv/core/share.c", "for (uint32_t i = 0; i < places(); i++)"):
-        "SHARES_OF_ONE for each partition",
-    ("hv/core/share.c", "for (uint32_t i = 0; i <= places() && gpa + size <= start + SHARE_AREA; i++)"):
-        "SHARES_OF_ONE for each partition, and one more",
     ("hv/core/share.c", "for (uint32_t i = 0; i < machine_frames.count; i++)"):
         "FRAMES_MAX at most",
     ("hv/core/share.c", "while (!borrowers_flushed(share))"):

@@ -311,7 +311,7 @@ static struct share *find_own(const struct vcpu *vcpu, uint64_t handle)
 {
 	struct share *share = share_find(handle);
 
-	return share && share->owner == vcpu->partition && !share->orphaned ? share : NULL;
+	return share && share->owner == vcpu->partition ? share : NULL;
 }
 
 /* x1 and x2 the handle, x3 the bytes of this fragment, x4 an endpoint that a hypervisor may name. */
@@ -423,31 +423,6 @@ static bool request_valid(const struct share *share, const struct ffa_memory *he
 	       header->access_offset >= sizeof(*header);
 }
 
-/* With the lock: 0, and the memory is in the caller's map. */
-static int32_t retrieve(const struct partition *partition, const struct source *from,
-			const struct ffa_memory *header, struct share **found)
-{
-	struct share *share = share_find(header->handle);
-	struct ffa_memory_access own;
-	struct share_borrower *borrower;
-	uint32_t map;
-
-	*found = share;
-	if (!share || !request_valid(share, header) || !find_entry(share, partition, from, header, &own))
-		return FFA_INVALID_PARAMETERS;
-	borrower = share_find_borrower(share, partition);
-	map = asked_for(borrower, own.permissions);
-	if (!map || !flags_valid(share, header->flags, map))
-		return FFA_INVALID_PARAMETERS;
-	if (share->orphaned)
-		return FFA_ABORTED;
-	if (borrower->gpa || map & ~borrower->allowed ||
-	    (header->flags & FFA_MEMORY_ZERO && !share->zero_first))
-		return FFA_DENIED;
-	share->zero |= header->flags & FFA_MEMORY_ZERO_AFTER;
-	return code_of(share_map(share, borrower, map));
-}
-
 static uint8_t permissions_of(uint32_t map)
 {
 	return (uint8_t)((map & MAP_WRITE ? FFA_ACCESS_WRITE : FFA_ACCESS_READ) |
@@ -462,10 +437,9 @@ struct response {
 	struct ffa_memory_range range;
 };
 
-static struct response respond(struct share *share, const struct partition *partition)
+static struct response respond(const struct share *share, const struct partition *partition,
+			       const struct share_view *view)
 {
-	const struct share_borrower *borrower = share_find_borrower(share, partition);
-
 	return (struct response){.header = {.sender = ffa_id(share->owner),
 					    .attributes = FFA_MEMORY_NORMAL,
 					    .flags = (uint32_t)kinds[share->kind] << FFA_MEMORY_KIND_SHIFT |
@@ -476,10 +450,48 @@ static struct response respond(struct share *share, const struct partition *part
 					    .access_count = 1,
 					    .access_offset = offsetof(struct response, access)},
 				 .access = {.receiver = ffa_id(partition),
-					    .permissions = permissions_of(borrower->flags),
+					    .permissions = permissions_of(view->flags),
 					    .composite_offset = offsetof(struct response, composite)},
 				 .composite = {.pages = share->pages, .count = 1},
-				 .range = {.address = borrower->gpa, .pages = share->pages}};
+				 .range = {.address = view->gpa, .pages = share->pages}};
+}
+
+/* It was one of a peer's, which has ended since. */
+static bool has_ended(const struct partition *partition, uint64_t handle)
+{
+	const struct partition *owner = share_ended_owner(handle);
+
+	return owner && owner != partition && ffa_allowed(partition, owner, CHANNEL_SHARE);
+}
+
+/* With the lock: 0, and the memory is in the caller's map. */
+static int32_t retrieve(struct partition *partition, const struct source *from,
+			const struct ffa_memory *header, struct response *response)
+{
+	struct share *share = share_find(header->handle);
+	const struct share_borrower *borrower;
+	const struct share_view *view;
+	struct ffa_memory_access own;
+	enum status status;
+	uint32_t map;
+
+	if (has_ended(partition, header->handle))
+		return FFA_ABORTED;
+	if (!share || !request_valid(share, header) || !find_entry(share, partition, from, header, &own))
+		return FFA_INVALID_PARAMETERS;
+	borrower = share_find_borrower(share, partition);
+	map = asked_for(borrower, own.permissions);
+	if (!map || !flags_valid(share, header->flags, map))
+		return FFA_INVALID_PARAMETERS;
+	if (share_find_view(partition, share->handle) || map & ~borrower->allowed ||
+	    (header->flags & FFA_MEMORY_ZERO && !share->zero_first))
+		return FFA_DENIED;
+	view = share_map(share, partition, map, &status);
+	if (!view)
+		return code_of(status);
+	share->zero |= header->flags & FFA_MEMORY_ZERO_AFTER;
+	*response = respond(share, partition, view);
+	return 0;
 }
 
 /* The buffer for the answer: 0, and it is the caller's from now on. */
@@ -514,7 +526,6 @@ enum exit_action ffa_mem_retrieve(struct vcpu *vcpu, const struct call_arguments
 	const struct source from = {ffa->tx, (uint32_t)in->x1};
 	struct ffa_memory header;
 	struct response response;
-	struct share *share;
 	int32_t error;
 
 	if (!from.tx || in->x1 > FFA_BUFFER_SIZE || in->x2 != in->x1 || in->x3 || (uint32_t)vcpu->regs.r8 ||
@@ -524,9 +535,7 @@ enum exit_action ffa_mem_retrieve(struct vcpu *vcpu, const struct call_arguments
 	if (error)
 		return ffa_error(out, error);
 	spin_lock(&share_lock);
-	error = retrieve(partition, &from, &header, &share);
-	if (!error)
-		response = respond(share, partition);
+	error = retrieve(partition, &from, &header, &response);
 	spin_unlock(&share_lock);
 	if (error) {
 		give_rx(ffa);
@@ -541,21 +550,22 @@ enum exit_action ffa_mem_retrieve(struct vcpu *vcpu, const struct call_arguments
 /* With the lock: 0, and the memory is out of the caller's map, not yet out of all its CPUs. */
 static int32_t relinquish(const struct vcpu *vcpu, uint64_t handle, uint32_t flags)
 {
-	struct share *share = share_find(handle);
-	struct share_borrower *borrower = share ? share_find_borrower(share, vcpu->partition) : NULL;
+	struct share_view *view = share_find_view(vcpu->partition, handle);
+	struct share *share = share_find(handle); /* NULL: the owner has ended */
 
-	if (!borrower || flags & ~FFA_MEMORY_ZERO)
+	if ((!view && !(share && share_find_borrower(share, vcpu->partition))) || flags & ~FFA_MEMORY_ZERO)
 		return FFA_INVALID_PARAMETERS;
-	if (!borrower->gpa || borrower->leaving || share->kind == SHARE_DONATED)
+	if (!view || view->leaving || (!view->orphaned && share->kind == SHARE_DONATED))
 		return FFA_DENIED;
-	if (flags && (share->kind == SHARE_SHARED || !(borrower->flags & MAP_WRITE)))
+	if (flags && !view->orphaned && (share->kind == SHARE_SHARED || !(view->flags & MAP_WRITE)))
 		return FFA_INVALID_PARAMETERS;
 	if (!may_wait(vcpu))
 		return FFA_BUSY;
 	atomic_store(&vcpu->partition->flush_waiter, vcpu->shared);
-	share->zero |= flags & FFA_MEMORY_ZERO;
-	borrower->leaving = true;
-	share_unmap(share, borrower);
+	if (!view->orphaned)
+		share->zero |= flags & FFA_MEMORY_ZERO;
+	view->leaving = true;
+	share_unmap(vcpu->partition, view);
 	return 0;
 }
 
@@ -566,7 +576,6 @@ enum exit_action ffa_mem_relinquish(struct vcpu *vcpu, const struct call_argumen
 	const struct source from = {vcpu->partition->ffa->tx, FFA_BUFFER_SIZE};
 	struct ffa_memory_relinquish which;
 	enum exit_action action;
-	struct share *share;
 	uint16_t endpoint;
 	int32_t error;
 
@@ -584,8 +593,7 @@ enum exit_action ffa_mem_relinquish(struct vcpu *vcpu, const struct call_argumen
 	if (action != EXIT_NEXT)
 		return action;
 	spin_lock(&share_lock);
-	share = share_find(which.handle);
-	share_return(share, share_find_borrower(share, vcpu->partition));
+	share_return(share_find_view(vcpu->partition, which.handle));
 	spin_unlock(&share_lock);
 	return ffa_success(out);
 }

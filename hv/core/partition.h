@@ -44,6 +44,17 @@ struct guest_file {
 };
 
 #define SHARES_OF_ONE 8u /* agreements about its memory at a time */
+#define VIEWS_OF_ONE  8u /* agreements of others that it has retrieved at a time */
+
+/* Memory of another partition that this one sees (hv/core/share.h). */
+struct share_view {
+	uint64_t handle; /* of the agreement; 0: a free place */
+	uint64_t gpa;
+	uint32_t pages;
+	uint32_t flags; /* MAP_READ, MAP_WRITE, MAP_EXECUTE */
+	bool leaving;	/* it is giving it back, and its CPUs follow */
+	bool orphaned;	/* the owner has ended: it sees the page that stands in */
+};
 
 /* Pages of guest memory that the hypervisor uses for the partition, beside those of its vCPUs. */
 enum { CALL_PAGE_RING, CALL_PAGE_TX, CALL_PAGE_RX, PARTITION_CALL_PAGES };
@@ -106,7 +117,9 @@ struct partition {
 	_Atomic uint64_t call_page[PARTITION_CALL_PAGES]; /* pages given to the hypervisor; 0: none */
 
 	/* hv/core/share.h */
-	struct share *share[SHARES_OF_ONE];	  /* its agreements; NULL: a free place */
+	struct share *share[SHARES_OF_ONE]; /* its agreements; NULL: a free place */
+	uint32_t share_ended;		    /* all its agreements up to this serial number have ended */
+	struct share_view view[VIEWS_OF_ONE];
 	hpa_t stand_in;				  /* seen in place of memory whose owner has ended */
 	_Atomic uint32_t away;			  /* agreements that some of its memory has gone to */
 	_Atomic uint32_t map_version;		  /* counts what was taken out of guest_map */

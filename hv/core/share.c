@@ -58,6 +58,22 @@ struct share *share_find(uint64_t handle)
 	return share && share->handle == handle ? share : NULL;
 }
 
+static uint32_t serial_of(uint64_t handle)
+{
+	return (uint32_t)(handle >> SERIAL_SHIFT);
+}
+
+struct partition *share_ended_owner(uint64_t handle)
+{
+	uint32_t index = (uint32_t)handle - 1;
+	struct partition *owner;
+
+	if (index >= places())
+		return NULL;
+	owner = &partitions[clamp_index(index / SHARES_OF_ONE, partition_count)];
+	return serial_of(handle) && serial_of(handle) <= owner->share_ended ? owner : NULL;
+}
+
 void share_drop(struct share *share)
 {
 	*place_of(index_of(share)) = NULL;
@@ -72,10 +88,18 @@ struct share_borrower *share_find_borrower(struct share *share, const struct par
 	return NULL;
 }
 
+struct share_view *share_find_view(struct partition *partition, uint64_t handle)
+{
+	for (uint32_t i = 0; handle && i < VIEWS_OF_ONE; i++)
+		if (partition->view[i].handle == handle)
+			return &partition->view[i];
+	return NULL;
+}
+
 bool share_retrieved(const struct share *share)
 {
 	for (uint32_t i = 0; i < share->borrower_count; i++)
-		if (share->borrower[i].gpa)
+		if (share_find_view(share->borrower[i].partition, share->handle))
 			return true;
 	return false;
 }
@@ -284,8 +308,7 @@ bool share_is_away(const struct partition *partition, uint64_t gpa, uint64_t siz
 	for (uint32_t i = 0; i < SHARES_OF_ONE && !away; i++) {
 		const struct share *share = partition->share[i];
 
-		away = share && share->complete && !share->returned && leaves_the_owner(share) &&
-		       touches(share, gpa, size);
+		away = share && share->complete && leaves_the_owner(share) && touches(share, gpa, size);
 	}
 	spin_unlock(&share_lock);
 	return away;
@@ -295,16 +318,19 @@ bool share_is_away(const struct partition *partition, uint64_t gpa, uint64_t siz
  * The borrowers' side
  */
 
-/* Another agreement's memory that the partition sees within the range: its end; 0: the range is free. */
+static uint64_t size_of(const struct share_view *view)
+{
+	return view->pages * PAGE_SIZE;
+}
+
+/* A view within the range: its end; 0: the range is free. */
 static uint64_t taken_until(const struct partition *partition, uint64_t gpa, uint64_t size)
 {
-	for (uint32_t i = 0; i < places(); i++) {
-		struct share *share = *place_of(i);
-		struct share_borrower *borrower = share ? share_find_borrower(share, partition) : NULL;
-		uint64_t length = share ? share->pages * PAGE_SIZE : 0;
+	for (uint32_t i = 0; i < VIEWS_OF_ONE; i++) {
+		const struct share_view *view = &partition->view[i];
 
-		if (borrower && borrower->gpa && borrower->gpa < gpa + size && gpa < borrower->gpa + length)
-			return borrower->gpa + length;
+		if (view->handle && view->gpa < gpa + size && gpa < view->gpa + size_of(view))
+			return view->gpa + size_of(view);
 	}
 	return 0;
 }
@@ -315,7 +341,7 @@ static uint64_t find_room(const struct partition *partition, uint64_t size)
 	const uint64_t start = ALIGN_UP(partition->memory_low, LARGE_PAGE_SIZE);
 	uint64_t gpa = start, next;
 
-	for (uint32_t i = 0; i <= places() && gpa + size <= start + SHARE_AREA; i++) {
+	for (uint32_t i = 0; i <= VIEWS_OF_ONE && gpa + size <= start + SHARE_AREA; i++) {
 		next = taken_until(partition, gpa, size);
 		if (next == 0)
 			return gpa;
@@ -324,36 +350,55 @@ static uint64_t find_room(const struct partition *partition, uint64_t size)
 	return 0;
 }
 
-enum status share_map(struct share *share, struct share_borrower *borrower, uint32_t flags)
+static struct share_view *find_free_view(struct partition *partition)
 {
-	struct page_map *map = &borrower->partition->guest_map;
-	const uint64_t start = find_room(borrower->partition, share->pages * PAGE_SIZE);
+	for (uint32_t i = 0; i < VIEWS_OF_ONE; i++)
+		if (!partition->view[i].handle)
+			return &partition->view[i];
+	return NULL;
+}
+
+/* All of it or nothing. */
+static enum status map_pieces(const struct share *share, struct partition *partition, uint64_t start,
+			      uint32_t flags)
+{
 	uint64_t gpa = start;
 
-	if (!start)
-		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < share->piece_count; i++) {
 		const struct share_piece *piece = &share->piece[i];
-		enum status status = page_map_add(map, gpa, hpa(piece->hpa), piece->size, flags);
+		enum status status =
+			page_map_add(&partition->guest_map, gpa, hpa(piece->hpa), piece->size, flags);
 
 		/* What was added whole is taken away whole. */
-		if (status && gpa > start && page_map_remove(map, start, gpa - start))
-			panic("half an agreement stays in the map of partition %u", borrower->partition->id);
+		if (status && gpa > start && page_map_remove(&partition->guest_map, start, gpa - start))
+			panic("half an agreement stays in the map of partition %u", partition->id);
 		if (status)
 			return status;
 		gpa += piece->size;
 	}
-	borrower->flags = flags;
-	borrower->gpa = start;
 	return OK;
 }
 
-/* All of it was mapped in one go: there is nothing to split. */
-void share_unmap(const struct share *share, const struct share_borrower *borrower)
+struct share_view *share_map(const struct share *share, struct partition *partition, uint32_t flags,
+			     enum status *status)
 {
-	if (page_map_remove(&borrower->partition->guest_map, borrower->gpa, share->pages * PAGE_SIZE))
-		panic("an agreement does not go from the map of partition %u", borrower->partition->id);
-	map_has_shrunk(borrower->partition);
+	struct share_view *view = find_free_view(partition);
+	const uint64_t gpa = find_room(partition, share->pages * PAGE_SIZE);
+
+	*status = view && gpa ? map_pieces(share, partition, gpa, flags) : ERR_NO_MEMORY;
+	if (*status)
+		return NULL;
+	*view = (struct share_view){
+		.handle = share->handle, .gpa = gpa, .pages = share->pages, .flags = flags};
+	return view;
+}
+
+/* All of it was mapped in one go: there is nothing to split. */
+void share_unmap(struct partition *partition, const struct share_view *view)
+{
+	if (page_map_remove(&partition->guest_map, view->gpa, size_of(view)))
+		panic("an agreement does not go from the map of partition %u", partition->id);
+	map_has_shrunk(partition);
 }
 
 /* The address of `frame` in the agreement as a borrower counts it. */
@@ -372,31 +417,26 @@ static bool offset_of(const struct share *share, hpa_t frame, uint64_t *offset)
 	return false;
 }
 
-static bool allows(struct share *share, const struct partition *partition, uint64_t gpa,
+static bool allows(const struct partition *partition, const struct share_view *view, uint64_t gpa,
 		   const struct mapping *leaf)
 {
-	const struct share_borrower *borrower = share_find_borrower(share, partition);
 	const hpa_t last = hpa(leaf->frame.value + leaf->size - PAGE_SIZE);
+	const struct share *share = share_find(view->handle);
 	uint64_t first_offset, last_offset;
 
-	if (!borrower || !borrower->gpa)
-		return false;
-	if (share->orphaned)
+	if (view->orphaned)
 		return leaf->frame.value == partition->stand_in.value && leaf->size == PAGE_SIZE &&
-		       gpa - borrower->gpa < share->pages * PAGE_SIZE;
-	return !(leaf->flags & ~borrower->flags) && offset_of(share, leaf->frame, &first_offset) &&
-	       offset_of(share, last, &last_offset) && gpa == borrower->gpa + first_offset &&
+		       gpa - view->gpa < size_of(view);
+	return share && !(leaf->flags & ~view->flags) && offset_of(share, leaf->frame, &first_offset) &&
+	       offset_of(share, last, &last_offset) && gpa == view->gpa + first_offset &&
 	       last_offset == first_offset + leaf->size - PAGE_SIZE;
 }
 
 bool share_allows(const struct partition *partition, uint64_t gpa, const struct mapping *leaf)
 {
-	for (uint32_t i = 0; i < places(); i++) {
-		struct share *share = *place_of(i);
-
-		if (share && share->complete && allows(share, partition, gpa, leaf))
+	for (uint32_t i = 0; i < VIEWS_OF_ONE; i++)
+		if (partition->view[i].handle && allows(partition, &partition->view[i], gpa, leaf))
 			return true;
-	}
 	return false;
 }
 
@@ -463,56 +503,49 @@ void share_flush_cpu(struct vcpu *vcpu)
  * Ends
  */
 
-void share_return(struct share *share, struct share_borrower *borrower)
+void share_return(struct share_view *view)
 {
-	borrower->gpa = 0;
-	borrower->leaving = false;
-	if (share->returned && !share_retrieved(share))
-		share_drop(share);
+	*view = (struct share_view){0};
 }
 
 /* What it had borrowed is scrubbed before the owner sees it again: it may hold more than was meant for that.
  */
-static void return_borrowed(struct share *share, const struct partition *partition)
+static void return_borrowed(struct partition *partition, struct share_view *view)
 {
-	struct share_borrower *borrower = share_find_borrower(share, partition);
+	struct share *share = view->orphaned ? NULL : share_find(view->handle);
 
-	if (!borrower || !borrower->gpa)
-		return;
-	share_unmap(share, borrower);
-	share->zero |= leaves_the_owner(share);
-	if (share->kind == SHARE_DONATED)
-		share->kind = SHARE_LENT; /* the owner may take it back */
-	share_return(share, borrower);
+	share_unmap(partition, view);
+	if (share) {
+		share->zero |= leaves_the_owner(share);
+		if (share->kind == SHARE_DONATED)
+			share->kind = SHARE_LENT; /* the owner may take it back */
+	}
+	share_return(view);
 }
 
 /* Puts the borrower's own page wherever it sees the memory. */
-static void stand_in(const struct share *share, const struct share_borrower *borrower)
+static void stand_in(struct partition *partition, const struct share_view *view)
 {
-	struct partition *partition = borrower->partition;
-
-	if (!borrower->gpa || borrower->leaving)
-		return;
-	share_unmap(share, borrower);
-	for (uint32_t i = 0; i < share->pages; i++)
-		if (page_map_add(&partition->guest_map, borrower->gpa + i * PAGE_SIZE, partition->stand_in,
+	share_unmap(partition, view);
+	for (uint32_t i = 0; i < view->pages; i++)
+		if (page_map_add(&partition->guest_map, view->gpa + i * PAGE_SIZE, partition->stand_in,
 				 PAGE_SIZE, MAP_READ | MAP_WRITE))
 			panic("no page stands in for what partition %u borrowed", partition->id);
 	share_flush(partition);
 }
 
-/* False: nothing of it is left, or it never stood. */
-static bool withdraw(struct share *share)
+static void withdraw(const struct share *share)
 {
-	if (!share->complete)
-		share_drop(share);
-	else if (!share->orphaned) {
-		share->orphaned = true;
-		for (uint32_t i = 0; i < share->borrower_count; i++)
-			stand_in(share, &share->borrower[i]);
-		return true;
+	for (uint32_t i = 0; i < share->borrower_count; i++) {
+		struct partition *partition = share->borrower[i].partition;
+		struct share_view *view = share_find_view(partition, share->handle);
+
+		if (!view)
+			continue;
+		view->orphaned = true;
+		if (!view->leaving)
+			stand_in(partition, view);
 	}
-	return false;
 }
 
 static bool borrowers_flushed(const struct share *share)
@@ -523,37 +556,29 @@ static bool borrowers_flushed(const struct share *share)
 	return true;
 }
 
-static void orphan(struct share *share)
-{
-	restore(share);
-	share->returned = true;
-	if (!share_retrieved(share))
-		share_drop(share);
-}
-
 /* Its owner's memory is scrubbed as a whole behind this. */
 static void end_own(struct share *share)
 {
-	bool stood;
-
 	spin_lock(&share_lock);
-	stood = withdraw(share);
+	if (share->complete)
+		withdraw(share);
 	spin_unlock(&share_lock);
-	if (!stood)
-		return;
 	while (!borrowers_flushed(share)) /* each CPU leaves its guest at once for that */
 		vcpu_serve_meanwhile();
 	spin_lock(&share_lock);
-	orphan(share);
+	if (share->complete)
+		restore(share);
+	share_drop(share);
 	spin_unlock(&share_lock);
 }
 
 void share_partition_ended(struct partition *partition)
 {
 	spin_lock(&share_lock);
-	for (uint32_t i = 0; i < places(); i++)
-		if (*place_of(i))
-			return_borrowed(*place_of(i), partition);
+	partition->share_ended = serial; /* from here on nobody retrieves what was its */
+	for (uint32_t i = 0; i < VIEWS_OF_ONE; i++)
+		if (partition->view[i].handle)
+			return_borrowed(partition, &partition->view[i]);
 	spin_unlock(&share_lock);
 	for (uint32_t i = 0; i < SHARES_OF_ONE; i++)
 		if (partition->share[i])

@@ -5,7 +5,7 @@
  *
  * An agreement ends when its owner takes the memory back. Where a partition ends first, what it borrowed goes
  * from its map, and what it owned goes back to it, scrubbed; who still borrows that sees a page of its own
- * instead, and nobody faults for another's end.
+ * instead until it gives that back, and nobody faults for another's end, nor loses a place by it.
  */
 #pragma once
 
@@ -26,9 +26,6 @@ struct share_piece {
 struct share_borrower {
 	struct partition *partition;
 	uint32_t allowed; /* MAP_READ, MAP_WRITE, MAP_EXECUTE */
-	uint32_t flags;	  /* while it is retrieved */
-	uint64_t gpa;	  /* where it sees the memory; 0: not retrieved */
-	bool leaving;	  /* it is giving it back, and its CPUs follow */
 };
 
 /* In a page of the pool. */
@@ -38,8 +35,6 @@ struct share {
 	uint64_t handle, tag;
 	bool complete; /* the frames are the agreement's; else its description still comes in */
 	bool open;     /* the owner's CPUs see it no more, where they are not to: borrowers may retrieve it */
-	bool orphaned; /* the owner has ended: nobody retrieves it any more */
-	bool returned; /* and has its memory back */
 	bool zero;     /* before the owner sees the memory again */
 	bool zero_first; /* before a borrower does */
 	uint16_t attributes;
@@ -56,7 +51,10 @@ extern struct spinlock share_lock;
 struct share *share_create(struct partition *owner, enum share_kind kind);
 struct share *share_find(uint64_t handle);
 struct share_borrower *share_find_borrower(struct share *share, const struct partition *partition);
+struct share_view *share_find_view(struct partition *partition, uint64_t handle);
 void share_drop(struct share *share);
+/* The owner of the handle, if it has ended since it gave that out; else NULL. */
+struct partition *share_ended_owner(uint64_t handle);
 
 /*
  * With the lock. Each answers an error and leaves all as it was. ERR_RANGE: not the owner's memory;
@@ -66,10 +64,12 @@ void share_drop(struct share *share);
  */
 enum status share_add(struct share *share, uint64_t gpa, uint64_t pages) MUST_CHECK;
 enum status share_commit(struct share *share) MUST_CHECK;
-enum status share_map(struct share *share, struct share_borrower *borrower, uint32_t flags) MUST_CHECK;
-void share_unmap(const struct share *share, const struct share_borrower *borrower);
-/* The borrower has flushed: it has the memory no more. */
-void share_return(struct share *share, struct share_borrower *borrower);
+/* A free view of the partition becomes one of the agreement; NULL with the reason in *status. */
+struct share_view *share_map(const struct share *share, struct partition *partition, uint32_t flags,
+			     enum status *status);
+void share_unmap(struct partition *partition, const struct share_view *view);
+/* The partition has flushed: it has the memory no more. */
+void share_return(struct share_view *view);
 /* Nobody has it retrieved: all goes back to the owner, and the agreement is no more. On a CPU of the owner.
  */
 void share_end(struct share *share);

@@ -249,6 +249,8 @@ static void what_is_agreed_is_fine(void **state)
 	(void)state;
 	for (enum share_kind kind = SHARE_SHARED; kind <= SHARE_LENT; kind++) {
 		struct share *share = share_create(&two[0], kind);
+		struct share_view *view;
+		enum status status;
 
 		assert_non_null(share);
 		assert_int_equal(share_add(share, 0x5000, 1), OK);
@@ -256,22 +258,23 @@ static void what_is_agreed_is_fine(void **state)
 		share->borrower[share->borrower_count++] = (struct share_borrower){.partition = &two[1]};
 		assert_int_equal(share_commit(share), OK);
 		expect_clean();
-		assert_int_equal(share_map(share, &share->borrower[0], RW), OK);
+		view = share_map(share, &two[1], RW, &status);
+		assert_non_null(view);
 		expect_clean();
 		map(&two[1].guest_map, 0x40000000, MEMORY_START + 0x5000, PAGE_SIZE, RW);
 		expect(PARTITION, 1, 0x40000000, MEMORY_START + 0x5000, OWNER_AGREEMENT(0),
 		       "a frame that an agreement keeps from it");
 		unmap(&two[1].guest_map, 0x40000000, PAGE_SIZE);
-		share->borrower[0].flags = MAP_READ; /* it may only read, and its map lets it write */
+		view->flags = MAP_READ; /* it may only read, and its map lets it write */
 		assert_true(audit() > 0);
-		share_unmap(share, &share->borrower[0]);
+		share_unmap(&two[1], view);
 		if (kind == SHARE_LENT) {
 			map(&two[0].guest_map, 0x5000, MEMORY_START + 0x5000, PAGE_SIZE, RW);
 			expect(PARTITION, 0, 0x5000, MEMORY_START + 0x5000, OWNER_AGREEMENT(0),
 			       "a frame that an agreement keeps from it");
 			unmap(&two[0].guest_map, 0x5000, PAGE_SIZE);
 		}
-		share_return(share, &share->borrower[0]);
+		share_return(view);
 		share_end(share);
 		expect_clean();
 	}

@@ -573,13 +573,11 @@ static void test_relinquish_errors(void **state)
 static void test_unmapped_is_not_flushed(void **state)
 {
 	uint64_t handle = share(1);
-	struct share *share;
 
 	(void)state;
 	borrow(second, handle, RW);
-	share = share_find(handle);
 	assert_true(share_flushed(second->partition));
-	share_unmap(share, share_find_borrower(share, second->partition));
+	share_unmap(second->partition, share_find_view(second->partition, handle));
 	assert_false(share_flushed(second->partition));
 }
 
@@ -662,10 +660,80 @@ static void test_both_end(void **state)
 	borrow(second, handle, RW);
 	borrow(third, handle, RW);
 	end(&fake.partition);
-	end(second->partition);
-	assert_non_null(share_find(handle));
-	end(third->partition);
 	assert_null(share_find(handle));
+	end(second->partition);
+	assert_int_equal(frame_at(second, AREA, NULL), 0);
+	assert_int_equal(frame_at(third, AREA, NULL), third->partition->stand_in.value);
+	end(third->partition);
+	assert_int_equal(frame_at(third, AREA, NULL), 0);
+}
+
+static void start_again(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->shared->state, VCPU_ON);
+	expect_success(call(vcpu, FFA_RXTX_MAP_64, TX, RX, 1));
+}
+
+/* Whoever keeps what is gone loses by it, not the owner. */
+static void test_borrower_never_gives_back(void **state)
+{
+	uint64_t handle[VIEWS_OF_ONE + 1];
+
+	(void)state;
+	for (unsigned i = 0; i < VIEWS_OF_ONE; i++) {
+		handle[i] = lend();
+		borrow(second, handle[i], RW);
+		end(&fake.partition);
+		start_again(owner);
+	}
+	handle[VIEWS_OF_ONE] = lend();
+	request(second, handle[VIEWS_OF_ONE], RW);
+	expect_error(retrieve(second), FFA_NO_MEMORY);
+	request(second, handle[0], RW);
+	expect_error(retrieve(second), FFA_ABORTED);
+	expect_success(relinquish(second, handle[0], FFA_MEMORY_ZERO));
+	borrow(second, handle[VIEWS_OF_ONE], RW);
+	expect_error(reclaim(handle[0], 0), FFA_INVALID_PARAMETERS);
+	/* It is told to none but those that may share with the owner. */
+	third->partition->ffa->rights[0] = CHANNEL_NOTIFY;
+	request(third, handle[0], RW);
+	expect_error(retrieve(third), FFA_INVALID_PARAMETERS);
+}
+
+static void owner_ends(struct vcpu *vcpu)
+{
+	assert_false(share_flushed(vcpu->partition));
+	share_partition_ended(&fake.partition);
+	assert_true(share_flushed(vcpu->partition));
+}
+
+/* While its CPUs forget what it gives back. */
+static void test_owner_ends_meanwhile(void **state)
+{
+	uint64_t handle = lend();
+
+	(void)state;
+	borrow(second, handle, RW);
+	fake.wait_hook = owner_ends;
+	expect_success(relinquish(second, handle, 0));
+	assert_null(share_find_view(second->partition, handle));
+	assert_int_equal(frame_at(second, AREA, NULL), 0);
+	assert_int_equal(owner_at(PAGES), OWNER_PARTITION(0));
+}
+
+/* An order that comes while the borrower waits for its CPUs. */
+static void test_giving_back_is_cut_short(void **state)
+{
+	uint64_t handle = lend();
+
+	(void)state;
+	borrow(second, handle, RW);
+	fake.wait_result = EXIT_LEAVE_NEXT;
+	(void)relinquish(second, handle, 0);
+	assert_int_equal(fake.action, EXIT_LEAVE_NEXT);
+	expect_error(reclaim(handle, 0), FFA_DENIED);
+	end(second->partition);
+	expect_success(reclaim(handle, 0));
 }
 
 /* An order that comes while the owner waits for its CPUs. */
@@ -705,6 +773,9 @@ int main(void)
 		CASE(test_owner_ends_with_nothing_out),
 		CASE(test_borrower_ends),
 		CASE(test_both_end),
+		CASE(test_borrower_never_gives_back),
+		CASE(test_owner_ends_meanwhile),
+		CASE(test_giving_back_is_cut_short),
 		CASE(test_lending_is_cut_short),
 	};
 
