@@ -50,7 +50,7 @@ $(GUESTS)/bench-para.debug: $(GUEST_PARA) $(GUEST_BENCH) $(GUESTS)/bench/para.o 
 $(GUESTS)/cpu-full.debug: $(GUEST_FULL) $(GUESTS)/cpu/cpu.o $(GUESTS)/cpu/probes.asm.o $(GUESTS)/cpu/full.o
 $(GUESTS)/cpu-para.debug: $(GUEST_PARA) $(GUESTS)/cpu/cpu.o $(GUESTS)/cpu/probes.asm.o $(GUESTS)/cpu/para.o
 $(GUESTS)/hello-para.debug: $(GUESTS)/hello/hello.o $(GUESTS)/libbulkhead.a
-$(GUESTS)/ping-para.debug: $(GUESTS)/ping/ping.o $(GUESTS)/libbulkhead.a
+$(GUESTS)/ping-para.debug: $(GUESTS)/ping/ping.o $(GUESTS)/ping/time.asm.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/pong-para.debug: $(GUESTS)/pong/pong.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/manager-para.debug: $(GUESTS)/manager/manager.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/calls-para.debug: $(call guest_objects,calls) $(GUESTS)/libbulkhead.a

@@ -1,8 +1,8 @@
 /*
  * The partition that asks: sends direct requests, messages and notifications to the second partition of the
  * config, which is pong, checks what comes back, and tells what a round trip costs, in TSC ticks. `rounds=N`
- * of each. Then it sends bytes through a queue in memory that it shares. With `crash` on its command line it
- * crashes while pong has that.
+ * of each. Then it sends bytes through a queue in memory that it shares, and lends a page. With `crash` on
+ * its command line it crashes while pong has both; with `hold` it waits there for ever.
  */
 #include <bulkhead.h>
 
@@ -18,7 +18,6 @@
 
 static uint8_t sent[BH_MESSAGE_SIZE], received[BH_MESSAGE_SIZE];
 static uint32_t rounds, aborted, tsc_khz;
-static bool crash;
 
 typedef bool trip(uint32_t round);
 
@@ -97,17 +96,23 @@ static void measure(const char *name, trip *once)
 	report(name, ticks, wrong);
 }
 
-/* What the sender alone pays, from before the call to behind it; the answer is waited for outside. */
+uint64_t time_nop(uint64_t ids, uint64_t bits), time_set_vmcall(uint64_t ids, uint64_t bits),
+	time_set_vmmcall(uint64_t ids, uint64_t bits);
+
+/*
+ * What the sender alone pays, from the instruction that calls to the one behind it; pong sleeps before, and
+ * its answer is waited for outside.
+ */
 static void measure_sender(void)
 {
+	const bool amd = cpuid(BH_CPUID_ABI, 0).ecx & BH_CPUID_ABI_VMMCALL;
+	const uint64_t ids = FFA_IDS(bh_own_id(), PEER);
 	uint64_t ticks[BATCHES];
 	uint32_t wrong = 0;
 	for (int batch = 0; batch < BATCHES; batch++) {
-		uint64_t x[8] = {FFA_NOTIFICATION_SET, FFA_IDS(bh_own_id(), PEER), 0, 1};
-		const uint64_t start = bh_tsc();
-		bh_call_registers(x);
-		ticks[batch] = bh_tsc() - start;
-		wrong += (uint32_t)x[0] != FFA_SUCCESS_32;
+		sleep_a_while();
+		const uint64_t around = time_nop(ids, 1);
+		ticks[batch] = (amd ? time_set_vmmcall(ids, 1) : time_set_vmcall(ids, 1)) - around;
 		bh_wait_for(BH_EVENT_NOTIFICATION);
 		wrong += bh_notifications() != 1;
 	}
@@ -147,10 +152,75 @@ static bool block(uint32_t round)
 	return true;
 }
 
-static void use_queue(void)
+/* What a request to pong that is not to be repeated answers: 0, a code of its own, or FFA_ABORTED: it ended.
+ */
+static int ask(struct bh_direct *direct)
+{
+	int result;
+	while ((result = bh_direct_request(direct)) == FFA_BUSY)
+		sleep_a_while();
+	return result < 0 ? result : (int)direct->word[0];
+}
+
+static bool all_are(const uint8_t *bytes, uint32_t size, uint8_t value)
+{
+	for (uint32_t i = 0; i < size; i++)
+		if (bytes[i] != value)
+			return false;
+	return true;
+}
+
+/* Pong has it from take_page() on. */
+#define LENT 0x5A
+static uint8_t lent[4096] __attribute__((aligned(4096)));
+static uint64_t lent_handle;
+
+/* What pong answers. */
+static int lend_page(void)
+{
+	struct bh_direct take = {.peer = PEER, .word = {PONG_TAKE_PAGE}};
+	memset(lent, LENT, sizeof(lent));
+	const int result = bh_memory_lend(PEER, lent, 1, &lent_handle);
+	take.word[1] = lent_handle;
+	return result < 0 ? result : ask(&take);
+}
+
+/* Where pong has ended it gives back what it had, a moment after whoever waited for it has heard of that. */
+static int reclaim_in_the_end(uint64_t handle)
+{
+	int result;
+	while ((result = bh_memory_reclaim(handle)) == FFA_DENIED)
+		sleep_a_while();
+	return result;
+}
+
+/* Pong's bytes, or zeros: where it has ended with the page, what it wrote there is nobody's to see. */
+static void take_page_back(int taken)
+{
+	struct bh_direct give = {.peer = PEER, .word = {PONG_GIVE_PAGE}};
+	const int early = taken ? 0 : bh_memory_reclaim(lent_handle), given = taken ? 0 : ask(&give);
+	const int late = reclaim_in_the_end(lent_handle);
+	bh_printf("ping: page: pong answers %d, reclaim %d, pong answers %d, reclaim %d: %s\n", taken, early,
+		  given, late,
+		  all_are(lent, sizeof(lent), LENT + 1) ? "written to"
+		  : all_are(lent, sizeof(lent), 0)	? "zero"
+							: "wrong");
+}
+
+static void close_queue(uint64_t handle)
+{
+	struct bh_direct close = {.peer = PEER, .word = {PONG_CLOSE_QUEUE}};
+	const int early = bh_memory_reclaim(handle), closed = ask(&close);
+	if (closed == 0 && close.word[1] != sum)
+		bh_printf("ping: queue: wrong sum %lx, expected %lx\n", close.word[1], sum);
+	bh_printf("ping: queue: %u blocks, %lu wake-ups, reclaim %d, pong answers %d, reclaim %d\n",
+		  rounds * BATCHES, writer.wakes, early, closed, bh_memory_reclaim(handle));
+}
+
+/* `crash`, `hold`: with memory that pong has retrieved. */
+static void share_memory(const char *cmdline)
 {
 	struct bh_direct open = {.peer = PEER, .word = {PONG_OPEN_QUEUE, 0, QUEUE_SIZE}};
-	struct bh_direct close = {.peer = PEER, .word = {PONG_CLOSE_QUEUE}};
 	uint64_t handle = 0;
 	const int shared = bh_memory_share(PEER, queue_memory, QUEUE_PAGES, &handle);
 	if (shared < 0) {
@@ -158,16 +228,22 @@ static void use_queue(void)
 		return;
 	}
 	open.word[1] = handle;
-	if (request(&open) < 0 || open.word[0])
-		bh_printf("ping: pong has no queue: wrong %d\n", (int)open.word[0]);
+	const int opened = ask(&open);
+	if (opened < 0) {
+		bh_printf("ping: queue: pong answers %d, reclaim %d\n", opened, reclaim_in_the_end(handle));
+		return;
+	}
 	measure("queue_4k", block);
-	if (crash)
+	const int taken = lend_page();
+	if (option_flag(cmdline, "crash"))
 		triple_fault();
-	const int early = bh_memory_reclaim(handle);
-	if (request(&close) < 0 || close.word[0] || close.word[1] != sum)
-		bh_printf("ping: queue: wrong sum %lx, expected %lx\n", close.word[1], sum);
-	bh_printf("ping: queue: %u blocks, %lu wake-ups, reclaim %d then %d\n", rounds * BATCHES,
-		  writer.wakes, early, bh_memory_reclaim(handle));
+	if (option_flag(cmdline, "hold")) {
+		bh_printf("ping: holds\n");
+		for (;;)
+			sleep_a_while();
+	}
+	take_page_back(taken);
+	close_queue(handle);
 }
 
 void bh_main(const struct bh_start *start)
@@ -175,7 +251,6 @@ void bh_main(const struct bh_start *start)
 	struct ffa_partition_info list[4];
 	const uint32_t room = sizeof(list) / sizeof(list[0]);
 	rounds = option_number((const char *)start->cmdline, "rounds", ROUNDS);
-	crash = option_flag((const char *)start->cmdline, "crash");
 	tsc_khz = start->tsc_khz;
 	const int count = bh_partitions(list, room);
 	for (int i = 0; i < count && i < (int)room; i++)
@@ -187,6 +262,6 @@ void bh_main(const struct bh_start *start)
 	measure_sender();
 	measure("notification_round_trip", notification);
 	measure("message_4k_round_trip", message);
-	use_queue();
+	share_memory((const char *)start->cmdline);
 	bh_printf("ping: done, %u aborted\n", aborted);
 }

@@ -16,10 +16,40 @@
 
 #define PEER 1 /* whose notifications are welcome: the first partition of the config */
 
+#define PAGE_SIZE 4096u
+
 static uint8_t copy[BH_MESSAGE_SIZE];
 
 static struct bh_queue_end reader = {.peer = PEER, .bit = PONG_QUEUE_BIT};
 static uint64_t handle, sum;
+
+static uint8_t *page; /* lent */
+static uint64_t page_handle;
+
+/* Without the one it has still, of an asker that has ended. */
+static uint64_t take_page(const struct bh_direct *direct)
+{
+	void *address;
+	if (page)
+		(void)bh_memory_relinquish(page_handle);
+	page = NULL;
+	const int pages = bh_memory_retrieve(direct->peer, direct->word[1], &address);
+	if (pages <= 0)
+		return (uint64_t)pages;
+	page_handle = direct->word[1];
+	page = address;
+	return 0;
+}
+
+static uint64_t give_page(void)
+{
+	if (!page)
+		return (uint64_t)FFA_DENIED;
+	for (uint32_t i = 0; i < PAGE_SIZE; i++)
+		page[i]++;
+	page = NULL;
+	return (uint64_t)bh_memory_relinquish(page_handle);
+}
 
 static uint64_t open_queue(const struct bh_direct *direct)
 {
@@ -63,6 +93,8 @@ static void serve(struct bh_direct *direct)
 {
 	switch (direct->word[0]) {
 	case PONG_OPEN_QUEUE: direct->word[0] = open_queue(direct); break;
+	case PONG_TAKE_PAGE: direct->word[0] = take_page(direct); break;
+	case PONG_GIVE_PAGE: direct->word[0] = give_page(); break;
 	case PONG_CLOSE_QUEUE: direct->word[0] = close_queue(direct); break;
 	default: direct->word[0]++;
 	}
@@ -122,8 +154,8 @@ void bh_main(const struct bh_start *start)
 		asked = (asked ? bh_direct_answer(&direct) : bh_direct_wait(&direct)) > 0;
 		if (!asked)
 			continue;
+		serve(&direct);
 		if (left && --left == 0)
 			triple_fault();
-		serve(&direct);
 	}
 }

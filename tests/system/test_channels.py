@@ -48,29 +48,72 @@ def test_ping_pong(platform):
         assert "wrong" not in machine.transcript and "no notifications" not in machine.transcript
 
 
+SHARING = "message, notify, share"
+ROUNDS = 2
+OPENS_QUEUE, TAKES_PAGE = 11 * ROUNDS + 1, 11 * ROUNDS + 2  # the count of the direct request, of which ping begins with 11 batches
+
+
+def expect_clean(machine):
+    assert machine.command("audit", CLEAN).group(1)
+
+
 @pytest.mark.parametrize("platform", ["qemu", "bochs"])
-def test_queue(platform):
-    """A queue in shared memory: what is written arrives, and only who sleeps is woken. The memory comes back."""
-    with start(platform, 20, allow="message, notify, share") as machine:
-        found = machine.expect_boot(r"ping: queue: 220 blocks, (\d+) wake-ups, reclaim -6 then 0")
+def test_sharing(platform):
+    """A queue in shared memory: what is written arrives, and only who sleeps is woken. A page that is lent is the other's alone."""
+    with start(platform, 20, allow=SHARING) as machine:
+        machine.expect_boot(r"ping: page: pong answers 0, reclaim -6, pong answers 0, reclaim 0: written to")
+        found = machine.expect(r"ping: queue: 220 blocks, (\d+) wake-ups, reclaim -6, pong answers 0, reclaim 0")
         assert int(found.group(1)) <= 220
         machine.expect(r"ping: done")
         assert "wrong" not in machine.transcript
 
 
-def test_owner_crashes():
+@pytest.mark.parametrize("platform", ["qemu", "bochs"])
+def test_owner_crashes(platform):
     """Pong goes on though the memory it borrowed is gone, three times; nobody sees what is not its own."""
-    with start("qemu", 2, allow="message, notify, share", ping="crash") as machine:
+    with start(platform, ROUNDS, allow=SHARING, ping="crash") as machine:
         machine.expect_boot(r"partition ping has used up its 2 restarts")
         machine.expect(r"partition ping is off")
-        assert machine.command("audit", CLEAN).group(1)
-        assert machine.command("list", r"ping\s+faulted[^\n]*\n[^\n]*pong\s+running")
+        expect_clean(machine)
+        machine.command("list", r"ping\s+faulted[^\n]*\n[^\n]*pong\s+running")
+        assert "wrong" not in machine.transcript
+
+
+@pytest.mark.parametrize("platform", ["qemu", "bochs"])
+def test_borrower_crashes(platform):
+    """What it had is its owner's again: shared memory as it is, what was lent without what the other wrote there."""
+    with start(platform, ROUNDS, allow=SHARING, pong=f"crash={OPENS_QUEUE}") as machine:
+        machine.expect_boot(r"ping: queue: pong answers -8, reclaim 0")
+        expect_clean(machine)
+    with start(platform, ROUNDS, allow=SHARING, pong=f"crash={TAKES_PAGE}") as machine:
+        machine.expect_boot(r"ping: page: pong answers -8, reclaim 0, pong answers 0, reclaim 0: zero")
+        machine.expect(r"ping: done")
+        expect_clean(machine)
+        assert "wrong" not in machine.transcript
+
+
+@pytest.mark.parametrize("platform", ["qemu", "bochs"])
+def test_ended_by_a_person(platform):
+    """Stopped, started and reset with memory lent and borrowed: each next life of either does as the first did."""
+    with start(platform, ROUNDS, allow=SHARING, ping="hold") as machine:
+        machine.expect_boot(r"ping: holds")
+        expect_clean(machine)
+        machine.command("reset 1", r"ping: holds")
+        expect_clean(machine)
+        machine.command("stop 2", r"partition pong is off")
+        expect_clean(machine)
+        machine.command("reset 1", r"ping: partition 2")
+        machine.command("start 2", r"ping: holds")
+        machine.command("stop 1", r"partition ping is off")
+        expect_clean(machine)
+        machine.command("stop 2", r"partition pong is off")
+        expect_clean(machine)
         assert "wrong" not in machine.transcript
 
 
 def test_server_crashes():
     """Whoever waits for an answer gets ABORTED, asks again, and the next life answers."""
-    with start("qemu", 2, pong="crash=8") as machine:  # 22 requests, of which each life answers 7
+    with start("qemu", ROUNDS, pong="crash=8") as machine:  # 22 requests, of which each life answers 7
         machine.expect_boot(r"partition pong restarts \(3 of 3\)")
         done = machine.expect(r"ping: done, (\d+) aborted")
         assert int(done.group(1)) >= 3
