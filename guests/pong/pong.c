@@ -23,32 +23,32 @@ static uint8_t copy[BH_MESSAGE_SIZE];
 static struct bh_queue_end reader = {.peer = PEER, .bit = PONG_QUEUE_BIT};
 static uint64_t handle, sum;
 
-static uint8_t *page; /* lent */
-static uint64_t page_handle;
+static uint8_t *taken; /* a page that is lent */
+static uint64_t taken_handle;
 
 /* Without the one it has still, of an asker that has ended. */
 static uint64_t take_page(const struct bh_direct *direct)
 {
 	void *address;
-	if (page)
-		(void)bh_memory_relinquish(page_handle);
-	page = NULL;
+	if (taken)
+		(void)bh_memory_relinquish(taken_handle);
+	taken = NULL;
 	const int pages = bh_memory_retrieve(direct->peer, direct->word[1], &address);
 	if (pages <= 0)
 		return (uint64_t)pages;
-	page_handle = direct->word[1];
-	page = address;
+	taken_handle = direct->word[1];
+	taken = address;
 	return 0;
 }
 
 static uint64_t give_page(void)
 {
-	if (!page)
+	if (!taken)
 		return (uint64_t)FFA_DENIED;
 	for (uint32_t i = 0; i < PAGE_SIZE; i++)
-		page[i]++;
-	page = NULL;
-	return (uint64_t)bh_memory_relinquish(page_handle);
+		taken[i]++;
+	taken = NULL;
+	return (uint64_t)bh_memory_relinquish(taken_handle);
 }
 
 static uint64_t open_queue(const struct bh_direct *direct)
