@@ -27,9 +27,21 @@ struct source {
 	uint32_t length;
 };
 
+/*
+ * From here to call_end_claims() no other vCPU can give the page away, though it may take the buffers back.
+ * No buffer, no bytes. Not with the lock of agreements, which this takes.
+ */
+static struct source claim_tx(struct vcpu *vcpu, uint64_t length)
+{
+	const uint64_t address = atomic_load(&vcpu->partition->call_page[CALL_PAGE_TX]);
+
+	return (struct source){.tx = address ? call_claim_page(vcpu, CALL_PAGE_CLAIM, address) : NULL,
+			       .length = (uint32_t)length};
+}
+
 static bool copy(const struct source *from, uint32_t offset, void *to, uint32_t size)
 {
-	if (offset % sizeof(uint32_t) || offset > from->length || size > from->length - offset)
+	if (!from->tx || offset % sizeof(uint32_t) || offset > from->length || size > from->length - offset)
 		return false;
 	memcpy(to, from->tx + offset, size);
 	return true;
@@ -272,18 +284,23 @@ static enum exit_action proceed(struct vcpu *vcpu, struct share *share, int32_t 
 static enum exit_action describe(struct vcpu *vcpu, const struct call_arguments *in, struct call_results *out,
 				 enum share_kind kind)
 {
-	const struct source from = {vcpu->partition->ffa->tx, (uint32_t)in->x2};
+	struct source from;
 	struct share *share;
+	int32_t error = FFA_NO_MEMORY;
 
-	if (!from.tx || in->x3 || (uint32_t)vcpu->regs.r8 || in->x1 > DESCRIPTOR_MAX || in->x2 > in->x1 ||
+	if (in->x3 || (uint32_t)vcpu->regs.r8 || in->x1 > DESCRIPTOR_MAX || in->x2 > in->x1 ||
 	    in->x2 > FFA_BUFFER_SIZE)
 		return ffa_error(out, FFA_INVALID_PARAMETERS);
+	from = claim_tx(vcpu, in->x2);
 	spin_lock(&share_lock);
 	share = share_create(vcpu->partition, kind);
 	if (share)
-		return proceed(vcpu, share, read_description(share, &from, (uint32_t)in->x1), out);
+		error = read_description(share, &from, (uint32_t)in->x1);
+	call_end_claims(vcpu);
+	if (share)
+		return proceed(vcpu, share, error, out);
 	spin_unlock(&share_lock);
-	return ffa_error(out, FFA_NO_MEMORY);
+	return ffa_error(out, error);
 }
 
 enum exit_action ffa_mem_share(struct vcpu *vcpu, const struct call_arguments *in, struct call_results *out)
@@ -317,18 +334,22 @@ static struct share *find_own(const struct vcpu *vcpu, uint64_t handle)
 /* x1 and x2 the handle, x3 the bytes of this fragment, x4 an endpoint that a hypervisor may name. */
 enum exit_action ffa_mem_frag_tx(struct vcpu *vcpu, const struct call_arguments *in, struct call_results *out)
 {
-	const struct source from = {vcpu->partition->ffa->tx, (uint32_t)in->x3};
+	const struct source from = claim_tx(vcpu, in->x3);
 	struct share *share;
+	int32_t error;
 
 	spin_lock(&share_lock);
 	share = find_own(vcpu, handle_in(in->x1, in->x2));
-	if (!from.tx || !share || share->complete || (uint32_t)vcpu->regs.r8 || in->x3 == 0 ||
-	    in->x3 > FFA_BUFFER_SIZE || in->x3 > share->length - share->received) {
+	if (!share || share->complete || (uint32_t)vcpu->regs.r8 || in->x3 == 0 || in->x3 > FFA_BUFFER_SIZE ||
+	    in->x3 > share->length - share->received) {
 		spin_unlock(&share_lock);
+		call_end_claims(vcpu);
 		return ffa_error(out, FFA_INVALID_PARAMETERS);
 	}
 	share->received += from.length;
-	return proceed(vcpu, share, read_ranges(share, &from, 0), out);
+	error = read_ranges(share, &from, 0);
+	call_end_claims(vcpu);
+	return proceed(vcpu, share, error, out);
 }
 
 /* With the lock: nobody can retrieve it any more, or an error. */
@@ -517,33 +538,54 @@ static void give_rx(struct ffa *ffa)
 	spin_unlock(&ffa->lock);
 }
 
-/* x1 and x2 the length, x3 and x4 0: the request is in TX, in one fragment. */
-enum exit_action ffa_mem_retrieve(struct vcpu *vcpu, const struct call_arguments *in,
-				  struct call_results *out)
+/* Another vCPU may have taken the buffers back by now: then nobody wants it any more. */
+static void write_rx(struct ffa *ffa, const struct response *response)
 {
-	struct partition *partition = vcpu->partition;
-	struct ffa *ffa = partition->ffa;
-	const struct source from = {ffa->tx, (uint32_t)in->x1};
+	spin_lock(&ffa->lock);
+	if (ffa->rx)
+		memcpy(ffa->rx, response, sizeof(*response));
+	spin_unlock(&ffa->lock);
+}
+
+static int32_t answer_retrieval(struct partition *partition, const struct source *from)
+{
 	struct ffa_memory header;
 	struct response response;
 	int32_t error;
 
-	if (!from.tx || in->x1 > FFA_BUFFER_SIZE || in->x2 != in->x1 || in->x3 || (uint32_t)vcpu->regs.r8 ||
-	    !copy(&from, 0, &header, sizeof(header)))
+	if (!copy(from, 0, &header, sizeof(header)))
+		return FFA_INVALID_PARAMETERS;
+	error = take_rx(partition->ffa);
+	if (error)
+		return error;
+	spin_lock(&share_lock);
+	error = retrieve(partition, from, &header, &response);
+	spin_unlock(&share_lock);
+	if (error)
+		give_rx(partition->ffa);
+	else
+		write_rx(partition->ffa, &response);
+	return error;
+}
+
+/* x1 and x2 the length, x3 and x4 0: the request is in TX, in one fragment. */
+enum exit_action ffa_mem_retrieve(struct vcpu *vcpu, const struct call_arguments *in,
+				  struct call_results *out)
+{
+	struct source from;
+	int32_t error;
+
+	if (in->x1 > FFA_BUFFER_SIZE || in->x2 != in->x1 || in->x3 || (uint32_t)vcpu->regs.r8)
 		return ffa_error(out, FFA_INVALID_PARAMETERS);
-	error = take_rx(ffa);
+	from = claim_tx(vcpu, in->x1);
+	error = answer_retrieval(vcpu->partition, &from);
+	call_end_claims(vcpu);
 	if (error)
 		return ffa_error(out, error);
-	spin_lock(&share_lock);
-	error = retrieve(partition, &from, &header, &response);
-	spin_unlock(&share_lock);
-	if (error) {
-		give_rx(ffa);
-		return ffa_error(out, error);
-	}
-	memcpy(ffa->rx, &response, sizeof(response));
-	*out = (struct call_results){
-		.x0 = FFA_MEM_RETRIEVE_RESP, .x1 = sizeof(response), .x2 = sizeof(response), .count = 4};
+	*out = (struct call_results){.x0 = FFA_MEM_RETRIEVE_RESP,
+				     .x1 = sizeof(struct response),
+				     .x2 = sizeof(struct response),
+				     .count = 4};
 	return EXIT_NEXT;
 }
 
@@ -570,19 +612,26 @@ static int32_t relinquish(const struct vcpu *vcpu, uint64_t handle, uint32_t fla
 }
 
 /* Which, is in TX. */
+static bool read_relinquish(struct vcpu *vcpu, struct ffa_memory_relinquish *which)
+{
+	const struct source from = claim_tx(vcpu, FFA_BUFFER_SIZE);
+	uint16_t endpoint = 0;
+	const bool read = copy(&from, 0, which, sizeof(*which)) &&
+			  copy(&from, sizeof(*which), &endpoint, sizeof(endpoint));
+
+	call_end_claims(vcpu);
+	return read && which->count == 1 && endpoint == ffa_id(vcpu->partition);
+}
+
 enum exit_action ffa_mem_relinquish(struct vcpu *vcpu, const struct call_arguments *in,
 				    struct call_results *out)
 {
-	const struct source from = {vcpu->partition->ffa->tx, FFA_BUFFER_SIZE};
 	struct ffa_memory_relinquish which;
 	enum exit_action action;
-	uint16_t endpoint;
 	int32_t error;
 
 	(void)in;
-	if (!from.tx || !copy(&from, 0, &which, sizeof(which)) ||
-	    !copy(&from, sizeof(which), &endpoint, sizeof(endpoint)) || which.count != 1 ||
-	    endpoint != ffa_id(vcpu->partition))
+	if (!read_relinquish(vcpu, &which))
 		return ffa_error(out, FFA_INVALID_PARAMETERS);
 	spin_lock(&share_lock);
 	error = relinquish(vcpu, which.handle, which.flags);

@@ -748,6 +748,34 @@ static void test_lending_is_cut_short(void **state)
 	assert_int_equal(frame_at(owner, PAGES, NULL), FAKE_HPA(0) + PAGES);
 }
 
+/* The borrower's other vCPU takes the buffers back as soon as the map asks for a page. */
+static enum status allocate_meanwhile(hpa_t *frame)
+{
+	struct vcpu *other = &fake.peer[0].vcpu[1];
+
+	other->regs.rax = FFA_RXTX_UNMAP;
+	other->regs.rsi = 0;
+	assert_int_equal(exit_hypercall(other), EXIT_NEXT);
+	return pool_pages.allocate(frame);
+}
+
+static void test_buffers_go_during_a_retrieval(void **state)
+{
+	const struct page_source source = {allocate_meanwhile, pool_pages.release, pool_pages.reach};
+	struct page_map *map = &second->partition->guest_map;
+	const uint64_t handle = share(1);
+	struct fake_registers out;
+
+	(void)state;
+	(void)request(second, handle, RW);
+	map->source = &source;
+	out = retrieve(second);
+	map->source = &pool_pages;
+	assert_int_equal(out.x[0], FFA_MEM_RETRIEVE_RESP);
+	assert_null(second->partition->ffa->rx);
+	expect_error(call(second, FFA_RX_RELEASE, 0, 0, 0), FFA_DENIED);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -777,6 +805,7 @@ int main(void)
 		CASE(test_owner_ends_meanwhile),
 		CASE(test_giving_back_is_cut_short),
 		CASE(test_lending_is_cut_short),
+		CASE(test_buffers_go_during_a_retrieval),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
