@@ -143,7 +143,7 @@ static enum exit_action ffa_partition_info_get(struct vcpu *vcpu, const struct c
 	const union guest_registers *regs = &vcpu->regs;
 	struct ffa *ffa = vcpu->partition->ffa;
 	uint32_t flags = (uint32_t)regs->r9;
-	uint32_t count;
+	uint32_t count = 0;
 	int32_t error = 0;
 
 	if ((in->x1 | in->x2 | in->x3 | (uint32_t)regs->r8) != 0 || flags & ~FFA_PARTITION_COUNT_ONLY)
@@ -155,12 +155,13 @@ static enum exit_action ffa_partition_info_get(struct vcpu *vcpu, const struct c
 		error = FFA_DENIED;
 	else if (ffa->rx_state != RX_EMPTY)
 		error = FFA_BUSY;
-	else
+	else {
 		ffa->rx_state = RX_FULL;
+		count = list_partitions(vcpu->partition, ffa->rx);
+	}
 	spin_unlock(&ffa->lock);
 	if (error)
 		return ffa_error(out, error);
-	count = list_partitions(vcpu->partition, ffa->rx);
 	*out = (struct call_results){
 		.x0 = FFA_SUCCESS_32, .x2 = count, .x3 = sizeof(struct ffa_partition_info), .count = 4};
 	return EXIT_NEXT;
@@ -227,6 +228,13 @@ static enum exit_action ffa_rxtx_unmap(struct vcpu *vcpu, const struct call_argu
 	mapped = in->x1 == 0 && unmap_buffers(vcpu->partition);
 	spin_unlock(&ffa->lock);
 	return mapped ? ffa_success(out) : ffa_error(out, FFA_INVALID_PARAMETERS);
+}
+
+const uint8_t *ffa_claim_tx(struct vcpu *vcpu)
+{
+	const uint64_t address = atomic_load(&vcpu->partition->call_page[CALL_PAGE_TX]);
+
+	return address ? call_claim_page(vcpu, CALL_PAGE_CLAIM, address) : NULL;
 }
 
 bool ffa_release_rx(struct ffa *ffa)

@@ -85,6 +85,12 @@ static inline bool ffa_allowed(const struct partition *partition, const struct p
 	return partition->ffa->rights[peer->id] & right;
 }
 
+/*
+ * The caller's TX buffer; NULL: it has none. Until call_end_claims() no other vCPU can give the page away,
+ * though it may take the buffers back. Not with share_lock, which this takes.
+ */
+const uint8_t *ffa_claim_tx(struct vcpu *vcpu);
+
 /* Its RX buffer goes back to the hypervisor. False: it did not have it. With the lock. */
 bool ffa_release_rx(struct ffa *ffa);
 

@@ -27,18 +27,6 @@ struct source {
 	uint32_t length;
 };
 
-/*
- * From here to call_end_claims() no other vCPU can give the page away, though it may take the buffers back.
- * No buffer, no bytes. Not with the lock of agreements, which this takes.
- */
-static struct source claim_tx(struct vcpu *vcpu, uint64_t length)
-{
-	const uint64_t address = atomic_load(&vcpu->partition->call_page[CALL_PAGE_TX]);
-
-	return (struct source){.tx = address ? call_claim_page(vcpu, CALL_PAGE_CLAIM, address) : NULL,
-			       .length = (uint32_t)length};
-}
-
 static bool copy(const struct source *from, uint32_t offset, void *to, uint32_t size)
 {
 	if (!from->tx || offset % sizeof(uint32_t) || offset > from->length || size > from->length - offset)
@@ -291,7 +279,7 @@ static enum exit_action describe(struct vcpu *vcpu, const struct call_arguments 
 	if (in->x3 || (uint32_t)vcpu->regs.r8 || in->x1 > DESCRIPTOR_MAX || in->x2 > in->x1 ||
 	    in->x2 > FFA_BUFFER_SIZE)
 		return ffa_error(out, FFA_INVALID_PARAMETERS);
-	from = claim_tx(vcpu, in->x2);
+	from = (struct source){ffa_claim_tx(vcpu), (uint32_t)in->x2};
 	spin_lock(&share_lock);
 	share = share_create(vcpu->partition, kind);
 	if (share)
@@ -334,7 +322,7 @@ static struct share *find_own(const struct vcpu *vcpu, uint64_t handle)
 /* x1 and x2 the handle, x3 the bytes of this fragment, x4 an endpoint that a hypervisor may name. */
 enum exit_action ffa_mem_frag_tx(struct vcpu *vcpu, const struct call_arguments *in, struct call_results *out)
 {
-	const struct source from = claim_tx(vcpu, in->x3);
+	const struct source from = {ffa_claim_tx(vcpu), (uint32_t)in->x3};
 	struct share *share;
 	int32_t error;
 
@@ -577,7 +565,7 @@ enum exit_action ffa_mem_retrieve(struct vcpu *vcpu, const struct call_arguments
 
 	if (in->x1 > FFA_BUFFER_SIZE || in->x2 != in->x1 || in->x3 || (uint32_t)vcpu->regs.r8)
 		return ffa_error(out, FFA_INVALID_PARAMETERS);
-	from = claim_tx(vcpu, in->x1);
+	from = (struct source){ffa_claim_tx(vcpu), (uint32_t)in->x1};
 	error = answer_retrieval(vcpu->partition, &from);
 	call_end_claims(vcpu);
 	if (error)
@@ -614,7 +602,7 @@ static int32_t relinquish(const struct vcpu *vcpu, uint64_t handle, uint32_t fla
 /* Which, is in TX. */
 static bool read_relinquish(struct vcpu *vcpu, struct ffa_memory_relinquish *which)
 {
-	const struct source from = claim_tx(vcpu, FFA_BUFFER_SIZE);
+	const struct source from = {ffa_claim_tx(vcpu), FFA_BUFFER_SIZE};
 	uint16_t endpoint = 0;
 	const bool read = copy(&from, 0, which, sizeof(*which)) &&
 			  copy(&from, sizeof(*which), &endpoint, sizeof(endpoint));

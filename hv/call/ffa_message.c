@@ -33,26 +33,35 @@ static bool header_valid(const struct partition *sender, const struct ffa_messag
 	       header->size <= FFA_BUFFER_SIZE - header->offset;
 }
 
+static int32_t send(const struct partition *partition, const uint8_t *tx, struct partition **receiver)
+{
+	struct ffa_message header;
+	int32_t error;
+
+	memcpy(&header, tx, sizeof(header));
+	*receiver = ffa_peer(partition, header.receiver);
+	if (!*receiver || !header_valid(partition, &header))
+		return FFA_INVALID_PARAMETERS;
+	if (!ffa_allowed(partition, *receiver, CHANNEL_MESSAGE))
+		return FFA_DENIED;
+	spin_lock(&(*receiver)->ffa->lock);
+	error = post((*receiver)->ffa, &header, tx);
+	spin_unlock(&(*receiver)->ffa->lock);
+	return error;
+}
+
 /* x1: the sender, where a hypervisor forwards; x2: flags. */
 enum exit_action ffa_msg_send2(struct vcpu *vcpu, const struct call_arguments *in, struct call_results *out)
 {
-	const struct partition *partition = vcpu->partition;
-	const uint8_t *tx = partition->ffa->tx;
-	struct ffa_message header;
+	const uint8_t *tx = ffa_claim_tx(vcpu);
 	struct partition *receiver;
-	int32_t error;
+	int32_t error = FFA_DENIED;
 
-	if (!tx)
-		return ffa_error(out, FFA_DENIED);
-	memcpy(&header, tx, sizeof(header));
-	receiver = ffa_peer(partition, header.receiver);
-	if (in->x1 || in->x2 & ~(uint64_t)FFA_SEND_DELAY || !receiver || !header_valid(partition, &header))
-		return ffa_error(out, FFA_INVALID_PARAMETERS);
-	if (!ffa_allowed(partition, receiver, CHANNEL_MESSAGE))
-		return ffa_error(out, FFA_DENIED);
-	spin_lock(&receiver->ffa->lock);
-	error = post(receiver->ffa, &header, tx);
-	spin_unlock(&receiver->ffa->lock);
+	if (tx && (in->x1 || in->x2 & ~(uint64_t)FFA_SEND_DELAY))
+		error = FFA_INVALID_PARAMETERS;
+	else if (tx)
+		error = send(vcpu->partition, tx, &receiver);
+	call_end_claims(vcpu);
 	if (error)
 		return ffa_error(out, error);
 	vcpu_request(&receiver->vcpu[0], REQUEST_MESSAGE);
