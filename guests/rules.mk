@@ -20,7 +20,8 @@ GUEST_BENCH    := $(GUESTS)/bench/bench.o $(GUESTS)/bench/loops.asm.o
 
 GUEST_FULL_IMAGES := $(GUESTS)/full.elf $(GUESTS)/bench-full.elf $(GUESTS)/cpu-full.elf
 GUEST_PARA_IMAGES := $(GUESTS)/para.elf $(GUESTS)/bench-para.elf $(GUESTS)/hello-para.elf $(GUESTS)/calls-para.elf \
-	$(GUESTS)/cpu-para.elf $(GUESTS)/ping-para.elf $(GUESTS)/pong-para.elf $(GUESTS)/manager-para.elf
+	$(GUESTS)/cpu-para.elf $(GUESTS)/ping-para.elf $(GUESTS)/pong-para.elf $(GUESTS)/manager-para.elf \
+	$(GUESTS)/stress-para.elf $(GUESTS)/parallel-para.elf
 GUEST_FAULTS      := $(addprefix $(GUESTS)/faults/,early-full.elf early-para.elf no-header.elf large.elf outside.elf \
 	entry-full.elf entry-para.elf alignment-loop-full.elf debug-loop-para.elf)
 GUEST_IMAGES      := $(GUEST_FULL_IMAGES) $(GUEST_PARA_IMAGES) $(GUEST_FAULTS)
@@ -52,6 +53,8 @@ $(GUESTS)/cpu-para.debug: $(GUEST_PARA) $(GUESTS)/cpu/cpu.o $(GUESTS)/cpu/probes
 $(GUESTS)/hello-para.debug: $(GUESTS)/hello/hello.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/ping-para.debug: $(GUESTS)/ping/ping.o $(GUESTS)/ping/time.asm.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/pong-para.debug: $(GUESTS)/pong/pong.o $(GUESTS)/libbulkhead.a
+$(GUESTS)/stress-para.debug: $(call guest_objects,stress) $(GUESTS)/libbulkhead.a
+$(GUESTS)/parallel-para.debug: $(GUESTS)/parallel/parallel.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/manager-para.debug: $(GUESTS)/manager/manager.o $(GUESTS)/libbulkhead.a
 $(GUESTS)/calls-para.debug: $(call guest_objects,calls) $(GUESTS)/libbulkhead.a
 
