@@ -16,7 +16,8 @@
 #define POOL_CPU_PAGES	16 /* per-CPU area, stacks, tables (arch/x86/smp.h) and some spare */
 #define POOL_VCPU_PAGES 16 /* VMCS or VMCB, bitmaps, host save area, virtual local APIC */
 #define POOL_PARTITION_PAGES                                                                                 \
-	28 /* devices, messages, vCPUs' shared state, upper levels of tables, edges of extents */
+	32 /* devices, messages, vCPUs' shared state, upper levels of tables, the APIC's, edges of extents   \
+	    */
 #define POOL_GRANULE_PAGES 16ull
 
 enum status boot_recognise(const struct boot_info *boot, char message[BOOT_MESSAGE])

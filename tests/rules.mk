@@ -53,7 +53,7 @@ UNIT_rtc        := hv/device/rtc.c
 UNIT_mtrr       := hv/device/mtrr.c
 UNIT_board      := $(addprefix hv/device/,power.c pci.c keyboard.c chipset.c)
 PC              := $(addprefix hv/device/,uart.c pic.c pit.c ioapic.c rtc.c mtrr.c power.c pci.c keyboard.c chipset.c lapic.c \
-                     lapic_command.c lapic_timer.c board.c full.c) \
+                     lapic_command.c lapic_page.c lapic_timer.c board.c full.c) \
                    hv/core/exit_memory.c hv/core/arithmetic.c hv/core/exit_string.c hv/core/operand.c hv/core/exit_port.c arch/x86/decode.c arch/x86/guest_walk.c tests/unit/fake_pc.c
 UNIT_lapic      := $(PC)
 UNIT_full       := $(PC)

@@ -36,7 +36,7 @@ POINTERS = {
     r"row->call\(": ["hv/call/*.c"],
     r"\bwoken\(vcpu": ["hv/call/ffa_message.c"],
     r"row->(in|out)\(": ["hv/device/full.c"],
-    r"row->(read|write)\(": ["hv/device/lapic.c"],
+    r"(row|registers\[index\])(->|\.)(read|write)\(": ["hv/device/lapic.c"],
     r"row->handler\(": ["arch/x86/svm/slow.c"],
     r"handlers\[reason\]\(": ["arch/x86/vmx/slow.c"],
     r"command->run\(": ["hv/console/monitor.c"],

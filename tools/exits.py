@@ -23,7 +23,7 @@ ON_DEMAND = "done by the attacks, whose guests seldom fault by it and are not as
 NO_REPORT = "none of the guests that fault has done it among its last 16 exits"
 WHY_NOT = {
     NOT_ENABLED: ["INVLPG", "RDTSC", "RDTSCP", "GDTR or IDTR access", "LDTR or TR access", "RDRAND", "RDSEED", "INVPCID", "ENCLS",
-                  "PAUSE", "MOV DR", "monitor trap flag", "TPR below threshold", "APIC access", "APIC write", "virtualised EOI",
+                  "PAUSE", "MOV DR", "monitor trap flag", "TPR below threshold",
                   "page-modification log full", "XSAVES", "XRSTORS"],
     ABSENT: ["RDPRU", "MCOMMIT", "MWAIT_CONDITIONAL", "BUSY"],
     OUTSIDE: ["I/O SMI", "SMI", "INIT", "machine check at VM entry", "FERR_FREEZE", "EXCP_MC", "MSR loading", "EPT misconfiguration",

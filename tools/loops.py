@@ -35,6 +35,8 @@ BOUNDS = {
         "4 at most",
     ("hv/device/lapic.c", "while (words)"):
         "each round clears a bit of a word",
+    ("hv/device/lapic_page.c", "while (words)"):
+        "each round clears a bit of a word",
     ("hv/device/lapic.c", "while (bits)"):
         "each round clears a bit of a word",
     ("hv/device/power.c", "for (unsigned i = 0; i < size && order == CHIPSET_NOTHING; i++)"):

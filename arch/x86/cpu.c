@@ -80,6 +80,7 @@ static void keep_common(const struct virt_features *mine)
 	virt_features.tagged_tlb &= mine->tagged_tlb;
 	virt_features.next_rip &= mine->next_rip;
 	virt_features.preemption_timer &= mine->preemption_timer;
+	virt_features.virtual_apic &= mine->virtual_apic;
 	virt_features.invpcid &= mine->invpcid;
 	virt_features.rdtscp &= mine->rdtscp;
 	virt_features.xsaves &= mine->xsaves;

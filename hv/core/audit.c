@@ -4,6 +4,7 @@
  * frame is the partition's own. The first rule that a mapping breaks is told.
  */
 #include "arch/x86/percpu.h"
+#include "arch/x86/registers.h"
 #include "hv/core/audit.h"
 #include "hv/core/partition.h"
 #include "hv/core/share.h"
@@ -105,6 +106,13 @@ static struct verdict judge_device(const struct mapping *leaf)
 						hpa(MAX(extent->start, leaf->frame.value))};
 	}
 	return (struct verdict){0};
+}
+
+/* The partition's APIC-access page, where it belongs: at `address`. */
+static bool is_apic_page(const struct partition *partition, uint64_t address, const struct mapping *leaf)
+{
+	return partition->apic_page.value && leaf->address == address && leaf->size == PAGE_SIZE &&
+	       leaf->frame.value == partition->apic_page.value;
 }
 
 /* At the guest-physical address that the partition's extents give it. */
@@ -259,6 +267,8 @@ static struct verdict judge_module_window(const struct audit *audit, const struc
 {
 	if (!audit->partition)
 		return (struct verdict){"a guest image on a CPU of no partition", leaf->frame};
+	if (is_apic_page(audit->partition, audit->partition->apic_window, leaf))
+		return judge_owner(leaf, OWNER_PARTITION(audit->partition->id));
 	if (leaf->flags & MAP_WRITE)
 		return (struct verdict){"a writable guest image", leaf->frame};
 	return judge_module(audit->partition, leaf);
@@ -287,6 +297,13 @@ static struct verdict judge_host(const struct audit *audit, const struct mapping
 	return (struct verdict){"mapped where nothing is to be", leaf->frame};
 }
 
+static struct verdict judge_guest(const struct audit *audit, const struct mapping *leaf)
+{
+	if (is_apic_page(audit->partition, APIC_DEFAULT_BASE, leaf))
+		return judge_owner(leaf, OWNER_PARTITION(audit->partition->id));
+	return judge_memory(audit, leaf->address, leaf);
+}
+
 /*
  * The walk
  */
@@ -294,8 +311,7 @@ static struct verdict judge_host(const struct audit *audit, const struct mapping
 static bool visit(void *context, const struct mapping *leaf)
 {
 	struct audit *audit = context;
-	struct verdict verdict =
-		audit->guest ? judge_memory(audit, leaf->address, leaf) : judge_host(audit, leaf);
+	struct verdict verdict = audit->guest ? judge_guest(audit, leaf) : judge_host(audit, leaf);
 
 	audit->result.mappings++;
 	if (verdict.rule)

@@ -148,10 +148,33 @@ static void inject_full(struct vcpu *vcpu)
 	set_window(vcpu, full_peek_interrupt(vcpu) >= 0);
 }
 
+/* The CPU delivers the local APIC's; those of the 8259s come before, as they do where it does not. */
+static void offer_pic(struct vcpu *vcpu)
+{
+	bool due = full_pic_due(vcpu);
+
+	if (due && virt->can_interrupt(vcpu)) {
+		const int vector = full_take_interrupt(vcpu);
+
+		if (vector >= 0) /* another vCPU may have taken it away */
+			virt->inject_interrupt(vcpu, (uint8_t)vector);
+		due = full_pic_due(vcpu);
+	}
+	set_window(vcpu, due);
+}
+
 static void offer_full(struct vcpu *vcpu)
 {
-	bool due = full_peek_interrupt(vcpu) >= 0;
+	bool due;
 
+	if (virt_features.virtual_apic) {
+		full_attend(vcpu);
+		if (likely(virt->serve_apic(vcpu))) {
+			offer_pic(vcpu);
+			return;
+		}
+	}
+	due = full_peek_interrupt(vcpu) >= 0;
 	if (due && virt->can_interrupt(vcpu))
 		inject_full(vcpu);
 	else

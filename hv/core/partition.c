@@ -8,6 +8,7 @@
 
 #include "arch/x86/paging.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/registers.h"
 #include "hv/core/partition.h"
 #include "hv/core/share.h"
 #include "hv/core/virt.h"
@@ -199,19 +200,30 @@ static enum status claim_memory(struct partition *partition, uint64_t address, u
 	return OK;
 }
 
+/* The APIC-access page. A partition has its own, so that whatever a walk of page tables may do there stays
+ * with it. */
+static enum status claim_apic_page(struct partition *partition)
+{
+	if (partition->config->mode != MODE_FULL || !virt_features.virtual_apic)
+		return OK;
+	return frames_claim(&machine_frames, PAGE_SIZE, PAGE_SIZE, hpa(0), OWNER_PARTITION(partition->id),
+			    &partition->apic_page);
+}
+
 static enum status assign_memory(struct partition *partition)
 {
 	const struct partition_config *config = partition->config;
+	enum status status = claim_apic_page(partition); /* first: the figures below are what it has left */
 	uint64_t free = frames_total(&machine_frames, OWNER_FREE);
 	uint64_t largest = frames_largest_free(&machine_frames, PAGE_SIZE);
-	enum status status;
 
 	partition->memory_low = config->memory;
 	if (config->mode == MODE_FULL && config->memory > FULL_LOW_MEMORY) {
 		partition->memory_low = FULL_LOW_MEMORY;
 		partition->memory_high = config->memory - FULL_LOW_MEMORY;
 	}
-	status = claim_memory(partition, 0, partition->memory_low);
+	if (!status)
+		status = claim_memory(partition, 0, partition->memory_low);
 	if (!status)
 		status = claim_memory(partition, 4 * GIB, partition->memory_high);
 	if (status)
@@ -272,6 +284,60 @@ static enum status map_files(struct partition *partition, const struct boot_modu
 		      : map_file(partition, &partition->initrd, initrd, ALIGN_UP(end, LARGE_PAGE_SIZE));
 }
 
+/*
+ * Where the CPU serves local APICs (SDM 3C 30.4) a page stands in the APIC's place that no access reaches:
+ * the CPU takes each for itself, or exits. The hypervisor sees it behind the partition's files, where tables
+ * for small pages are.
+ */
+
+static uint64_t apic_window(const struct partition *partition)
+{
+	const struct guest_file *last = partition->initrd.size ? &partition->initrd : &partition->image;
+
+	return ALIGN_UP(last->window + last->size, PAGE_SIZE);
+}
+
+static enum status map_apic_page(struct partition *partition)
+{
+	return page_map_add(&partition->guest_map, APIC_DEFAULT_BASE, partition->apic_page, PAGE_SIZE,
+			    MAP_READ | MAP_WRITE);
+}
+
+static enum status place_apic_page(struct partition *partition)
+{
+	enum status status;
+
+	if (!partition->apic_page.value)
+		return OK;
+	partition->apic_window = apic_window(partition);
+	status = page_map_add(&partition->window, partition->apic_window, partition->apic_page, PAGE_SIZE,
+			      MAP_READ | MAP_WRITE);
+	if (!status)
+		status = map_apic_page(partition);
+	partition->apic_mapped = !status;
+	return status;
+}
+
+/* The tables are there since the page was first placed: nothing can fail. */
+void partition_map_apic(struct partition *partition, bool there)
+{
+	enum status status = OK;
+
+	if (!partition->apic_page.value)
+		return;
+	spin_lock(&partition->device_lock);
+	if (there && !partition->apic_mapped)
+		status = map_apic_page(partition);
+	else if (!there && partition->apic_mapped)
+		status = page_map_remove(&partition->guest_map, APIC_DEFAULT_BASE, PAGE_SIZE);
+	partition->apic_mapped = there;
+	spin_unlock(&partition->device_lock);
+	if (status)
+		panic("partition %s: APIC-access page: %s", partition_name(partition), status_name(status));
+	if (there)
+		memset((void *)partition->apic_window, 0, PAGE_SIZE);
+}
+
 static enum status build_maps(struct partition *partition, const struct boot_info *boot)
 {
 	enum status status =
@@ -284,6 +350,8 @@ static enum status build_maps(struct partition *partition, const struct boot_inf
 		status = map_memory(partition);
 	if (!status)
 		status = map_files(partition, &boot->module[partition->id], &boot->initrd[partition->id]);
+	if (!status)
+		status = place_apic_page(partition);
 	for (uint32_t i = 0; !status && i < partition->vcpu_count; i++)
 		status = cpu_attach_window(partition->vcpu[i].cpu, &partition->window);
 	if (status)

@@ -95,7 +95,11 @@ struct partition {
 	uint32_t vcpu_count;
 	struct vcpu_shared *vcpu; /* [vcpu_count] */
 
-	struct page_map guest_map;	  /* EPT or NPT */
+	struct page_map guest_map; /* EPT or NPT */
+	/* Full, where the CPU serves local APICs: the APIC-access page that stands for them; 0: none. */
+	hpa_t apic_page;
+	uint64_t apic_window;		  /* where its CPUs see it: in the module window, behind the files */
+	bool apic_mapped;		  /* device_lock: it is in the guest's map */
 	uint64_t memory_low, memory_high; /* bytes from GPA 0; full: bytes from 4 GiB */
 	struct page_map window; /* host tables below GUEST_WINDOW and MODULE_WINDOW, shared by its CPUs */
 	uint32_t extent_count;
@@ -129,6 +133,10 @@ struct partition {
 extern struct partition *partitions; /* [partition_count], in the pool */
 extern uint32_t partition_count;
 extern const struct config *machine_config; /* the hypervisor's own copy, set before partitions_create() */
+
+/* Puts the APIC-access page where the local APIC is, zeroed and before any vCPU starts; or takes it away, for
+ * the caller to invalidate. */
+void partition_map_apic(struct partition *partition, bool there);
 
 /* Guest memory, from a CPU of the partition. */
 bool partition_contains(const struct partition *partition, gpa_t address, uint64_t size);

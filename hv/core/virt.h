@@ -65,6 +65,7 @@ struct virt_features {
 	bool tagged_tlb;	      /* VPID or ASID */
 	bool next_rip;		      /* the CPU tells the length of trapped instructions */
 	bool preemption_timer;	      /* VT-x */
+	bool virtual_apic;	      /* VT-x: the CPU serves local APICs; serve_apic is there */
 	bool invpcid, rdtscp, xsaves; /* need not trap or fault in a guest; RDPID comes with RDTSCP */
 	uint32_t tags;		      /* number of ASIDs or VPIDs */
 };
@@ -105,6 +106,12 @@ struct virt_ops {
 	void (*inject_exception)(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error);
 	/* Exit as soon as an interrupt can be taken (true), or no longer (false). */
 	void (*interrupt_window)(struct vcpu *vcpu, bool open);
+	/*
+	 * Where virt_features.virtual_apic: before an entry for which REQUEST_INTERRUPT was set, hands the
+	 * local APIC's state to the CPU, which delivers its interrupts and takes their ends (true); or back
+	 * to the model while the APIC is off (false).
+	 */
+	bool (*serve_apic)(struct vcpu *vcpu);
 
 	/*
 	 * Makes the CPU wholly the host's before it waits or lets interrupts in within an exit: some exits

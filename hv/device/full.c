@@ -8,6 +8,7 @@
 #include "arch/x86/registers.h"
 #include "hv/console/console.h"
 #include "hv/device/devices.h"
+#include "hv/device/lapic_page.h"
 #include "hv/mem/pool.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -467,7 +468,7 @@ bool full_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 
 uint8_t full_task_priority(const struct vcpu *vcpu)
 {
-	return (uint8_t)vcpu->lapic->task_priority;
+	return (uint8_t)lapic_task_priority(vcpu->lapic);
 }
 
 void full_set_task_priority(struct vcpu *vcpu, uint8_t priority)
@@ -508,22 +509,33 @@ static bool takes_from_pic(const struct lapic *lapic)
 	return (attention & ATTENTION_PIC) && (lapic->wired || (attention & ATTENTION_THROUGH));
 }
 
-/* Somebody has left something for this vCPU. */
+void full_attend(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+	const uint32_t attention = lapic_load(&lapic->attention);
+
+	if (attention & ATTENTION_POSTED)
+		lapic_fetch_posted(vcpu);
+	if (unlikely(attention & ATTENTION_PIT)) {
+		atomic_fetch_and(&lapic->attention, ~ATTENTION_PIT);
+		spin_lock(&vcpu->partition->device_lock);
+		full_arm_timer(vcpu);
+		spin_unlock(&vcpu->partition->device_lock);
+	}
+}
+
+/* Somebody has left something for this vCPU, or it is the virtual-APIC page that knows. */
 static __attribute__((noinline)) int attend(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
 	int vector = PIC_QUIET;
 
-	if (lapic_load(&lapic->attention) & ATTENTION_POSTED)
-		lapic_fetch_posted(vcpu);
-	if (atomic_fetch_and(&lapic->attention, ~ATTENTION_PIT) & ATTENTION_PIT) {
-		spin_lock(&vcpu->partition->device_lock);
-		full_arm_timer(vcpu);
-		spin_unlock(&vcpu->partition->device_lock);
-	}
+	full_attend(vcpu);
 	if (takes_from_pic(lapic))
 		vector = pic_vector(vcpu);
-	return vector != PIC_QUIET ? vector : lapic->pending;
+	if (vector != PIC_QUIET)
+		return vector;
+	return lapic->page ? lapic_page_pending(lapic) : lapic->pending;
 }
 
 int full_peek_interrupt(struct vcpu *vcpu)
@@ -531,6 +543,11 @@ int full_peek_interrupt(struct vcpu *vcpu)
 	if (unlikely(lapic_load(&vcpu->lapic->attention)))
 		return attend(vcpu);
 	return vcpu->lapic->pending;
+}
+
+bool full_pic_due(struct vcpu *vcpu)
+{
+	return unlikely(takes_from_pic(vcpu->lapic)) && pic_vector(vcpu) != PIC_QUIET;
 }
 
 int full_take_interrupt(struct vcpu *vcpu)

@@ -47,6 +47,10 @@ void full_set_task_priority(struct vcpu *vcpu, uint8_t priority);
  * it. */
 int full_peek_interrupt(struct vcpu *vcpu);
 int full_take_interrupt(struct vcpu *vcpu);
+/* Takes in what was left for this vCPU, and no more. */
+void full_attend(struct vcpu *vcpu);
+/* The 8259s have one, which is the next to be taken. */
+bool full_pic_due(struct vcpu *vcpu);
 
 /* A deadline (vcpu->timer[TIMER_LAPIC] or TIMER_PIT) has passed, or the PIT was programmed by another vCPU.
  */

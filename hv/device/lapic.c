@@ -4,6 +4,7 @@
  */
 #include "arch/x86/registers.h"
 #include "hv/device/devices.h"
+#include "hv/device/lapic_page.h"
 
 #define VERSION		  0x00050014u /* version 14h, six entries in the local vector table */
 #define XAPIC_ID_SHIFT	  24
@@ -11,31 +12,6 @@
 #define FORMAT_LOW_BITS	  0x0FFFFFFFu /* always 1 */
 #define SPURIOUS_RESET	  0xFFu
 #define SPURIOUS_FIRMWARE 0x0Fu
-
-#define REGISTER_SHIFT 4    /* one register every 16 bytes */
-#define REGISTER_COUNT 0x40 /* those from 400h up are reserved */
-enum lapic_register {
-	REG_ID = 0x02,
-	REG_VERSION = 0x03,
-	REG_TASK_PRIORITY = 0x08,
-	REG_ARBITRATION = 0x09,
-	REG_PRIORITY = 0x0A,
-	REG_EOI = 0x0B,
-	REG_LOGICAL = 0x0D,
-	REG_FORMAT = 0x0E,
-	REG_SPURIOUS = 0x0F,
-	REG_SERVICE = 0x10,
-	REG_TRIGGER = 0x18,
-	REG_REQUEST = 0x20,
-	REG_ERROR = 0x28,
-	REG_COMMAND = 0x30,
-	REG_COMMAND_HIGH = 0x31,
-	REG_LVT = 0x32,
-	REG_COUNT_INITIAL = 0x38,
-	REG_COUNT_CURRENT = 0x39,
-	REG_DIVIDE = 0x3E,
-	REG_SELF = 0x3F
-};
 
 /* Bits that can be set; in x2APIC mode any other is a #GP. */
 #define MASK_BYTE     0xFFu
@@ -49,6 +25,8 @@ enum lapic_register {
 #define MASK_DIVIDE   0x0Bu
 #define MASK_ALL      0xFFFFFFFFu
 
+#define PRIORITY_HIGHEST 0xFFu /* lets nothing through */
+
 static bool enabled(const struct lapic *lapic)
 {
 	return lapic_load(&lapic->mode) != LAPIC_OFF && (lapic_load(&lapic->spurious) & SPURIOUS_ENABLED);
@@ -58,12 +36,12 @@ static bool enabled(const struct lapic *lapic)
  * Interrupts in and out
  */
 
-/* PPR is the higher of TPR and the class in service (11.8.3.1), and lets higher classes through. */
+/* The priority lets higher classes through. */
 static void update_priority(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
 	const uint32_t task = lapic->task_priority, service = vector_set_highest(&lapic->service);
-	const uint32_t priority = task >> 4 >= service >> 4 ? task : service & 0xF0;
+	const uint32_t priority = processor_priority(task, service);
 	const unsigned vector = vector_set_highest(&lapic->request);
 
 	lapic_store(&lapic->priority, priority);
@@ -85,8 +63,11 @@ void lapic_accept(struct vcpu *vcpu, unsigned vector)
 		return;
 	}
 	vector_set_add(&lapic->request, vector);
-	if (held_back(vector, lapic_load(&lapic->priority)))
+	if (held_back(vector, lapic_load(&lapic->priority))) {
+		if (unlikely(lapic->page))
+			lapic_request(vcpu);
 		return;
+	}
 	lapic->pending = MAX(lapic->pending, (int32_t)vector);
 	lapic_request(vcpu);
 }
@@ -143,13 +124,26 @@ static NOINLINE void tell_end(struct vcpu *vcpu, unsigned vector)
 		full_end_of_interrupt(vcpu, (uint8_t)vector);
 }
 
+static NOINLINE void end_in_page(struct vcpu *vcpu)
+{
+	const unsigned vector = lapic_page_end(vcpu->lapic);
+
+	if (!vector)
+		return;
+	tell_end(vcpu, vector);
+	lapic_request(vcpu);
+}
+
 void lapic_end_of_interrupt(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
 	unsigned vector;
 
-	if (!lapic->service.used)
+	if (!lapic->service.used) {
+		if (unlikely(lapic->page))
+			end_in_page(vcpu);
 		return;
+	}
 	vector = vector_set_remove_highest(&lapic->service);
 	if (unlikely(lapic_load(&lapic->any_level)))
 		tell_end(vcpu, vector);
@@ -158,7 +152,13 @@ void lapic_end_of_interrupt(struct vcpu *vcpu)
 
 void lapic_set_task_priority(struct vcpu *vcpu, uint32_t value)
 {
-	vcpu->lapic->task_priority = value & MASK_BYTE;
+	struct lapic *lapic = vcpu->lapic;
+
+	if (unlikely(lapic->page)) {
+		lapic_page_set_task_priority(lapic, value & MASK_BYTE);
+		return;
+	}
+	lapic->task_priority = value & MASK_BYTE;
 	update_priority(vcpu);
 }
 
@@ -225,6 +225,9 @@ static void write_spurious(struct vcpu *vcpu, unsigned index, uint32_t value)
 	if (!(value & SPURIOUS_ENABLED))
 		for (unsigned i = 0; i < LVT_COUNT; i++)
 			write_lvt(vcpu, REG_LVT + i, vcpu->lapic->lvt[i]);
+	if (vcpu->lapic->page && !enabled(vcpu->lapic))
+		lapic_leave_page(vcpu);
+	lapic_request(vcpu); /* the CPU's help may begin here, or end */
 }
 
 static void write_error(struct vcpu *vcpu, unsigned index, uint32_t value)
@@ -267,7 +270,9 @@ static void write_divide(struct vcpu *vcpu, unsigned index, uint32_t value)
 static void write_self(struct vcpu *vcpu, unsigned index, uint32_t value)
 {
 	(void)index;
-	if (value < FIRST_VALID_VECTOR)
+	if (lapic_load(&vcpu->lapic->mode) != LAPIC_X2APIC)
+		lapic_error(vcpu, ERROR_REGISTER); /* there only is it a register */
+	else if (value < FIRST_VALID_VECTOR)
 		lapic_error(vcpu, ERROR_SEND_VECTOR);
 	else
 		lapic_accept(vcpu, value);
@@ -290,8 +295,6 @@ static uint32_t read_word(struct vcpu *vcpu, unsigned index)
 
 	switch (index) {
 	case REG_VERSION: return VERSION;
-	case REG_TASK_PRIORITY: return lapic->task_priority;
-	case REG_PRIORITY: return lapic_load(&lapic->priority);
 	case REG_LOGICAL: return lapic_load(&lapic->logical_id);
 	case REG_FORMAT: return lapic_load(&lapic->format);
 	case REG_SPURIOUS: return lapic_load(&lapic->spurious);
@@ -305,9 +308,16 @@ static uint32_t read_word(struct vcpu *vcpu, unsigned index)
 	}
 }
 
+static uint32_t read_priority(struct vcpu *vcpu, unsigned index)
+{
+	return index == REG_PRIORITY ? lapic_priority(vcpu->lapic) : lapic_task_priority(vcpu->lapic);
+}
+
 static uint32_t read_service(struct vcpu *vcpu, unsigned index)
 {
-	return vcpu->lapic->service.word[index - REG_SERVICE];
+	const struct lapic *lapic = vcpu->lapic;
+
+	return lapic->page ? lapic_page_load(lapic, index) : lapic->service.word[index - REG_SERVICE];
 }
 
 static uint32_t read_trigger(struct vcpu *vcpu, unsigned index)
@@ -317,8 +327,13 @@ static uint32_t read_trigger(struct vcpu *vcpu, unsigned index)
 
 static uint32_t read_request(struct vcpu *vcpu, unsigned index)
 {
+	struct lapic *lapic = vcpu->lapic;
+
 	lapic_fetch_posted(vcpu);
-	return vcpu->lapic->request.word[index - REG_REQUEST];
+	if (!lapic->page)
+		return lapic->request.word[index - REG_REQUEST];
+	lapic_page_take(lapic);
+	return lapic_page_load(lapic, index);
 }
 
 static uint32_t read_lvt(struct vcpu *vcpu, unsigned index)
@@ -326,7 +341,7 @@ static uint32_t read_lvt(struct vcpu *vcpu, unsigned index)
 	return vcpu->lapic->lvt[index - REG_LVT];
 }
 
-enum availability { BOTH_MODES, XAPIC_ONLY, X2APIC_ONLY };
+enum availability { BOTH_MODES, XAPIC_ONLY };
 
 struct register_row {
 	uint32_t (*read)(struct vcpu *vcpu, unsigned index);		  /* NULL: write-only */
@@ -340,9 +355,9 @@ struct register_row {
 static const struct register_row registers[REGISTER_COUNT] = {
 	[REG_ID] = {read_id, NULL, 0, BOTH_MODES},
 	[REG_VERSION] = {read_word, NULL, 0, BOTH_MODES},
-	[REG_TASK_PRIORITY] = {read_word, write_task_priority, MASK_BYTE, BOTH_MODES},
+	[REG_TASK_PRIORITY] = {read_priority, write_task_priority, MASK_BYTE, BOTH_MODES},
 	[REG_ARBITRATION] = {read_word, NULL, 0, XAPIC_ONLY},
-	[REG_PRIORITY] = {read_word, NULL, 0, BOTH_MODES},
+	[REG_PRIORITY] = {read_priority, NULL, 0, BOTH_MODES},
 	[REG_EOI] = {NULL, write_eoi, 0, BOTH_MODES},
 	[REG_LOGICAL] = {read_word, write_logical, MASK_LOGICAL, BOTH_MODES},
 	[REG_FORMAT] = {read_word, write_format, MASK_ALL, XAPIC_ONLY},
@@ -362,8 +377,61 @@ static const struct register_row registers[REGISTER_COUNT] = {
 	[REG_COUNT_INITIAL] = {read_word, write_count, MASK_ALL, BOTH_MODES},
 	[REG_COUNT_CURRENT] = {read_word, NULL, 0, BOTH_MODES},
 	[REG_DIVIDE] = {read_word, write_divide, MASK_DIVIDE, BOTH_MODES},
-	[REG_SELF] = {NULL, write_self, MASK_BYTE, X2APIC_ONLY},
+	[REG_SELF] = {NULL, write_self, MASK_BYTE, BOTH_MODES},
 };
+
+/*
+ * Beside a virtual-APIC page, which answers reads by itself and takes some writes before they are told
+ */
+
+uint32_t lapic_register(struct vcpu *vcpu, unsigned index)
+{
+	return registers[index].read(vcpu, index);
+}
+
+static NOINLINE void write_beside_page(struct vcpu *vcpu, unsigned index, uint32_t value)
+{
+	const struct register_row *row = &registers[index];
+
+	lapic_page_fetch_command(vcpu->lapic);
+	if (row->write)
+		row->write(vcpu, index, value & row->mask);
+	else
+		lapic_error(vcpu, ERROR_REGISTER);
+	if (row->read && vcpu->lapic->page)
+		lapic_page_refresh(vcpu, index);
+}
+
+void lapic_page_written(struct vcpu *vcpu, unsigned offset)
+{
+	const unsigned index = (offset >> REGISTER_SHIFT) % REGISTER_COUNT;
+
+	write_beside_page(vcpu, index, lapic_page_load(vcpu->lapic, index));
+}
+
+void lapic_page_ended(struct vcpu *vcpu, unsigned vector)
+{
+	tell_end(vcpu, vector);
+}
+
+enum lapic_mode lapic_page_mode(const struct lapic *lapic)
+{
+	return enabled(lapic) ? (enum lapic_mode)lapic_load(&lapic->mode) : LAPIC_OFF;
+}
+
+void lapic_enter_page(struct vcpu *vcpu, _Atomic uint32_t *page)
+{
+	lapic_page_fill(vcpu->lapic, page);
+	lapic_store(&vcpu->lapic->priority, PRIORITY_HIGHEST);
+	lapic_page_mirror(vcpu);
+}
+
+void lapic_leave_page(struct vcpu *vcpu)
+{
+	lapic_page_fetch_command(vcpu->lapic);
+	lapic_page_drain(vcpu->lapic);
+	update_priority(vcpu);
+}
 
 /*
  * By memory (11.4.1): aligned words of 32 bits. Narrower reads get their part of the word, other writes are
@@ -379,7 +447,9 @@ uint32_t lapic_mmio_read(struct vcpu *vcpu, unsigned offset, unsigned size)
 		return MASK_ALL; /* no APIC there: the bus reads ones */
 	if (byte + size > 4)
 		return 0;
-	if (offset >= REGISTER_COUNT << REGISTER_SHIFT || !row->read || row->availability == X2APIC_ONLY) {
+	if (unlikely(vcpu->lapic->page))
+		lapic_page_fetch_command(vcpu->lapic);
+	if (offset >= REGISTER_COUNT << REGISTER_SHIFT || !row->read) {
 		lapic_error(vcpu, ERROR_REGISTER);
 		return 0;
 	}
@@ -393,11 +463,14 @@ void lapic_mmio_write(struct vcpu *vcpu, unsigned offset, unsigned size, uint32_
 	if (lapic_load(&vcpu->lapic->mode) != LAPIC_XAPIC || size != 4 ||
 	    (offset & ((1u << REGISTER_SHIFT) - 1)))
 		return;
-	if (offset >= REGISTER_COUNT << REGISTER_SHIFT || !row->write || row->availability == X2APIC_ONLY) {
+	if (offset >= REGISTER_COUNT << REGISTER_SHIFT || !row->write) {
 		lapic_error(vcpu, ERROR_REGISTER);
 		return;
 	}
-	row->write(vcpu, offset >> REGISTER_SHIFT, value & row->mask);
+	if (unlikely(vcpu->lapic->page))
+		write_beside_page(vcpu, offset >> REGISTER_SHIFT, value);
+	else
+		row->write(vcpu, offset >> REGISTER_SHIFT, value & row->mask);
 }
 
 /*
@@ -440,7 +513,10 @@ bool lapic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	}
 	if (value & ~(uint64_t)row->mask)
 		return false;
-	row->write(vcpu, index, (uint32_t)value);
+	if (unlikely(vcpu->lapic->page))
+		write_beside_page(vcpu, index, (uint32_t)value);
+	else
+		row->write(vcpu, index, (uint32_t)value);
 	return true;
 }
 
@@ -452,10 +528,12 @@ static void reset_registers(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
 
+	lapic_page_give_up(lapic);
 	lapic->request = lapic->service = (struct vector_set){0};
 	for (unsigned i = 0; i < LAPIC_WORDS; i++)
 		lapic_store(&lapic->level[i], 0);
 	lapic_store(&lapic->any_level, 0);
+	lapic_store(&lapic->level_changed, 0);
 	lapic->task_priority = 0;
 	lapic->error_status = lapic->error_new = 0;
 	lapic->command = 0;
@@ -482,6 +560,8 @@ static void enter_mode(struct vcpu *vcpu, enum lapic_mode mode)
 
 	if (mode == LAPIC_OFF)
 		reset_registers(vcpu);
+	else if (vcpu->lapic->page)
+		lapic_leave_page(vcpu); /* it is another one in the other mode */
 	if (mode ==
 	    LAPIC_X2APIC) { /* cluster in the upper half, one bit of sixteen in the lower (11.12.10.2) */
 		lapic_store(&vcpu->lapic->logical_id, id >> 4 << 16 | 1u << (id & 15));
@@ -489,6 +569,7 @@ static void enter_mode(struct vcpu *vcpu, enum lapic_mode mode)
 	}
 	lapic_store(&vcpu->lapic->mode, mode);
 	update_wiring(vcpu);
+	lapic_request(vcpu);
 }
 
 /* The APIC stays where it is: its page is a hole in the partition's memory, and no other page may become one.

@@ -45,8 +45,16 @@ struct vector_set {
 #define ATTENTION_PIC	  (1u << 8)  /* the PIC's output is up */
 #define ATTENTION_PIT	  (1u << 9)  /* another vCPU has programmed a timer of the PC: arm it */
 #define ATTENTION_THROUGH (1u << 10) /* the PIC's output reaches this CPU through the I/O APIC */
+/* For its own CPU: there is a virtual-APIC page to look at. */
+#define ATTENTION_PAGE (1u << 11)
 
 struct lapic {
+	/* The virtual-APIC page (lapic_page.h) while the CPU serves this APIC by itself, else NULL. Beside it
+	 * `request` holds only what is on its way there, `service` nothing, and `priority` lets nothing
+	 * through. */
+	_Atomic uint32_t *page;
+	uint32_t raised; /* the highest request that the page has got and the CPU not heard of; or all are new
+			  */
 	struct vector_set request, service;
 	uint32_t task_priority;
 	int32_t pending;  /* the requested vector that the priority lets through, or -1 */
@@ -68,6 +76,7 @@ struct lapic {
 	_Atomic uint32_t priority;	     /* PPR */
 	_Atomic uint32_t attention;	     /* what others have left: ATTENTION_* */
 	_Atomic uint32_t any_level;	     /* a bit of `level` has been set since the reset */
+	_Atomic uint32_t level_changed;	     /* so has one since the CPU was told of them, or cleared */
 	_Atomic uint32_t level[LAPIC_WORDS]; /* TMR: vectors whose end the I/O APIC waits for */
 };
 
@@ -79,6 +88,12 @@ static inline uint32_t lapic_load(const _Atomic uint32_t *value)
 static inline void lapic_store(_Atomic uint32_t *to, uint32_t value)
 {
 	atomic_store_explicit(to, value, memory_order_relaxed);
+}
+
+/* PPR is the higher of TPR and the class in service (11.8.3.1). */
+static inline uint32_t processor_priority(uint32_t task, uint32_t service)
+{
+	return task >> 4 >= service >> 4 ? task : service & 0xF0;
 }
 
 static inline unsigned highest_bit(uint32_t word) /* word is not 0 */

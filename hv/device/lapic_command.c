@@ -5,6 +5,7 @@
  */
 #include "hv/core/partition.h"
 #include "hv/device/devices.h"
+#include "hv/device/lapic_page.h"
 
 #define COMMAND_ASSERT	     (1u << 14)
 #define COMMAND_SHORTHAND    (3u << 18)
@@ -97,10 +98,9 @@ static void deliver_lowest(struct vcpu *vcpu, uint32_t command, uint32_t destina
 		const struct lapic *lapic = vcpu->partition->devices->lapic[i];
 
 		if (!addressed(vcpu, i, command, destination) ||
-		    !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) ||
-		    lapic_load(&lapic->priority) >= least)
+		    !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) || lapic_priority(lapic) >= least)
 			continue;
-		least = lapic_load(&lapic->priority);
+		least = lapic_priority(lapic);
 		chosen = i;
 	}
 	if (chosen != UINT32_MAX)
@@ -164,10 +164,9 @@ static uint32_t choose_lowest(const struct partition *partition, uint32_t comman
 		const struct lapic *lapic = partition->devices->lapic[i];
 
 		if (!named(partition, i, command, destination) ||
-		    !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) ||
-		    lapic_load(&lapic->priority) >= least)
+		    !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) || lapic_priority(lapic) >= least)
 			continue;
-		least = lapic_load(&lapic->priority);
+		least = lapic_priority(lapic);
 		chosen = i;
 	}
 	return chosen;
@@ -177,13 +176,18 @@ static uint32_t choose_lowest(const struct partition *partition, uint32_t comman
 static void note_trigger(struct lapic *lapic, unsigned vector, bool level)
 {
 	const uint32_t bit = 1u << vector % 32;
+	uint32_t before;
 
+	if (!level && !lapic_load(&lapic->any_level))
+		return;
 	if (level) {
-		atomic_fetch_or(&lapic->level[vector / 32], bit);
+		before = atomic_fetch_or(&lapic->level[vector / 32], bit);
 		lapic_store(&lapic->any_level, 1);
-	} else if (lapic_load(&lapic->any_level)) {
-		atomic_fetch_and(&lapic->level[vector / 32], ~bit);
+	} else {
+		before = atomic_fetch_and(&lapic->level[vector / 32], ~bit);
 	}
+	if (!(before & bit) == level)
+		lapic_store(&lapic->level_changed, 1);
 }
 
 static void hand_over(struct partition *partition, uint32_t target, uint32_t command, bool level)

@@ -311,7 +311,8 @@ struct ffa_message {
 	X(UNDEFINED, "undefined instruction") /* VMX, SVM, MONITOR ...: answered with #UD */                 \
 	X(SHUTDOWN, "triple fault")                                                                          \
 	X(INIT_SIPI, "init or sipi")                                                                         \
-	X(OTHER, "other")
+	X(OTHER, "other")                                                                                    \
+	X(APIC, "local APIC") /* VT-x: what is left where the CPU serves it */
 
 /* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest, console events on
  * vCPU 0. */

@@ -46,7 +46,8 @@ static int set_up(void **state)
 	fake_cpu_reset();
 	this_cpu->virt_enabled = false;
 	probe_answer = enable_answer = OK;
-	offered = (struct virt_features){true, true, true, true, true, true, true, true, true, true, 100};
+	offered =
+		(struct virt_features){true, true, true, true, true, true, true, true, true, true, true, 100};
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "arch/x86/clock.h"
 #include "arch/x86/registers.h"
+#include "hv/device/lapic_page.h"
 #include "tests/unit/fake_pc.h"
 
 #define COM1  0x3F8
@@ -375,6 +376,38 @@ static void sci(void **state)
 	end_of_interrupt(0);
 }
 
+/* The same where the CPU serves the local APIC: it takes the end by itself, and tells it of a level only. */
+static void sci_beside_a_page(void **state)
+{
+	static _Atomic uint32_t page[PAGE_SIZE / sizeof(uint32_t)];
+	struct lapic *lapic = pc.vcpu[0].lapic;
+
+	(void)state;
+	use_ioapic();
+	lapic_enter_page(&pc.vcpu[0], page);
+	route(9, LEVEL | VECTOR_SCI, 0);
+	assert_int_equal(lapic_load(&lapic->level_changed), 0);
+	full_set_line(&pc.partition, 9, true);
+	assert_int_equal(lapic_load(&lapic->level_changed), 1); /* before the vector is there */
+	assert_int_equal(lapic_load(&lapic->level[VECTOR_SCI / 32]), 1u << VECTOR_SCI % 32);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), VECTOR_SCI);
+		lapic_store(&lapic->level_changed, 0);
+		assert_true(routed(9) & 0x4000);
+		lapic_store(&page[REG_REQUEST * 4 + VECTOR_SCI / 32 * 4], 0);
+		if (i == 2)
+			full_set_line(&pc.partition, 9, false);
+		lapic_page_ended(&pc.vcpu[0], VECTOR_SCI);
+	}
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+	assert_false(routed(9) & 0x4000);
+	assert_int_equal(lapic_load(&lapic->level_changed), 0); /* level as it was */
+	route(9, VECTOR_SCI, 0);
+	full_set_line(&pc.partition, 9, true);
+	assert_int_equal(lapic_load(&lapic->level_changed), 1);
+	assert_int_equal(lapic_load(&lapic->level[VECTOR_SCI / 32]), 0);
+}
+
 /* The virtual wire through the I/O APIC: pin 0 in ExtINT mode. */
 static void pic_through_the_ioapic(void **state)
 {
@@ -491,6 +524,7 @@ int main(void)
 					   TEST(no_exception_through_the_ioapic),
 					   TEST(timer_through_the_ioapic),
 					   TEST(sci),
+					   TEST(sci_beside_a_page),
 					   TEST(pic_through_the_ioapic),
 					   TEST(clock_interrupt),
 					   TEST(narrow_ioapic_accesses),

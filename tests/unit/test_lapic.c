@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/registers.h"
+#include "hv/device/lapic_page.h"
 #include "tests/unit/fake_pc.h"
 
 enum {
@@ -176,6 +177,13 @@ static void errors(void **state)
 	put(0, ESR, 0);
 	assert_int_equal(get(0, ESR), 0);
 	assert_int_equal(get(0, 0x3F0), 0);
+	put(0, ESR, 0);
+	put(0, 0x3F0, 0x55); /* self-IPI is a register of the x2APIC */
+	assert_int_equal(peek(0), 0xE0);
+	assert_int_equal(take(0), 0xE0);
+	put(0, EOI, 0);
+	put(0, ESR, 0);
+	assert_int_equal(get(0, ESR), ERROR_REGISTER);
 	put(0, 0x010, 1);
 	put(0, ESR, 0);
 	assert_int_equal(get(0, ESR), ERROR_REGISTER);
@@ -488,15 +496,263 @@ static void early_timer(void **state)
 	assert_int_not_equal(pc.vcpu[0].timer[TIMER_LAPIC], TIMER_NEVER);
 }
 
+/*
+ * Beside a virtual-APIC page, whose CPU is played by the test
+ */
+
+static _Atomic uint32_t page[PAGE_SIZE / sizeof(uint32_t)];
+
+static uint32_t in_page(unsigned offset)
+{
+	return atomic_load(&page[offset / 4]);
+}
+
+static void set_page(unsigned offset, uint32_t value)
+{
+	atomic_store(&page[offset / 4], value);
+}
+
+static struct lapic *enter(unsigned cpu)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(page); i++)
+		atomic_store(&page[i], 0);
+	lapic_enter_page(&pc.vcpu[cpu], page);
+	return pc.vcpu[cpu].lapic;
+}
+
+static void guest_writes(unsigned cpu, unsigned offset, uint32_t value)
+{
+	set_page(offset, value);
+	lapic_page_written(&pc.vcpu[cpu], offset);
+}
+
+/* What waits and what is in service goes into the page, and comes back as the CPU has left it. */
+static void page_takes_and_gives(void **state)
+{
+	struct lapic *lapic = pc.vcpu[1].lapic;
+
+	(void)state;
+	lapic_accept(&pc.vcpu[1], 0x41);
+	assert_int_equal(take(1), 0x41);
+	lapic_accept(&pc.vcpu[1], 0x52);
+	lapic_accept(&pc.vcpu[1], 0x31);
+	put(1, TPR, 0x20);
+	enter(1);
+	lapic_page_take(lapic);
+	assert_int_equal(lapic->raised, RAISED_ANEW);
+	assert_int_equal(in_page(ISR + 0x20), 1u << 1);
+	assert_int_equal(in_page(IRR + 0x20), 1u << 18);
+	assert_int_equal(in_page(IRR + 0x10), 1u << 17);
+	assert_int_equal(in_page(TPR), 0x20);
+	assert_int_equal(in_page(PPR), 0x40);
+	assert_int_equal(lapic_page_status(lapic), 0x4152);
+	assert_int_equal(peek(1), 0x52);
+	/* the CPU delivers it, and takes both ends; the guest sets TPR */
+	set_page(IRR + 0x20, 0);
+	set_page(ISR + 0x20, 0);
+	set_page(TPR, 0x30);
+	set_page(PPR, 0x30);
+	assert_int_equal(peek(1), -1);
+	lapic_leave_page(&pc.vcpu[1]);
+	assert_null(lapic->page);
+	assert_int_equal(get(1, TPR), 0x30);
+	assert_int_equal(get(1, PPR), 0x30);
+	assert_int_equal(get(1, IRR + 0x10), 1u << 17);
+	assert_int_equal(peek(1), -1);
+	put(1, TPR, 0);
+	assert_int_equal(take(1), 0x31);
+}
+
+/* What arrives meanwhile, from this CPU and from another, and what is done by emulated accesses. */
+static void page_is_where_interrupts_go(void **state)
+{
+	struct lapic *lapic = enter(1);
+
+	(void)state;
+	assert_int_equal(lapic_page_status(lapic), 0);
+	atomic_store(&pc.shared[1].requests, 0);
+	lapic->raised = 0; /* the CPU has been told */
+	lapic_accept(&pc.vcpu[1], 0x61);
+	lapic_accept(&pc.vcpu[1], 0x44);
+	assert_true(atomic_load(&pc.shared[1].requests) & REQUEST_INTERRUPT);
+	lapic_page_take(lapic);
+	assert_int_equal(in_page(IRR + 0x30), 1u << 1);
+	assert_int_equal(in_page(IRR + 0x20), 1u << 4);
+	assert_int_equal(lapic->raised, 0x61);
+	set_page(IRR + 0x20, 0);
+	put(0, ICR_HIGH, 1u << 24);
+	put(0, ICR, 0x4073);
+	assert_int_equal(get(1, IRR + 0x30), 1u << 1 | 1u << 19);
+	assert_int_equal(peek(1), 0x73);
+	assert_int_equal(lapic_page_status(lapic), 0x73);
+	assert_int_equal(lapic->raised, 0x73);
+	lapic->raised = 0;
+	set_page(IRR + 0x30, 1u << 1);
+	set_page(ISR + 0x30, 1u << 19);
+	set_page(PPR, 0x70);
+	assert_int_equal(peek(1), -1);
+	assert_int_equal(get(1, ISR + 0x30), 1u << 19);
+	put(1, EOI, 0);
+	assert_int_equal(in_page(ISR + 0x30), 0);
+	assert_int_equal(in_page(PPR), 0);
+	assert_int_equal(lapic->raised, RAISED_ANEW); /* what is in service has changed, too */
+	assert_int_equal(peek(1), 0x61);
+	put(1, TPR, 0x60);
+	assert_int_equal(in_page(TPR), 0x60);
+	assert_int_equal(in_page(PPR), 0x60);
+	assert_int_equal(get(1, PPR), 0x60);
+	assert_int_equal(full_task_priority(&pc.vcpu[1]), 0x60);
+	assert_int_equal(peek(1), -1);
+	put(1, EOI, 0); /* nothing is in service */
+	assert_int_equal(in_page(PPR), 0x60);
+}
+
+/* Registers in the page are what a read by the model gives, also after writes that change others. */
+static void page_mirrors_registers(void **state)
+{
+	static const unsigned offsets[] = {ID,	     VERSION, LDR,   DFR,   SVR,   ESR,	    ICR,
+					   ICR_HIGH, TIMER,   LINT0, LINT1, ERROR, INITIAL, DIVIDE};
+
+	(void)state;
+	enter(1);
+	guest_writes(1, LDR, 0x12345678);
+	assert_int_equal(in_page(LDR), 0x12000000);
+	guest_writes(1, DFR, 0x0FFFFFFF);
+	guest_writes(1, TIMER, 0xFFF00041);
+	guest_writes(1, ERROR, 0x55);
+	guest_writes(1, INITIAL, 1000);
+	guest_writes(1, DIVIDE, 0xFF);
+	assert_int_equal(in_page(DIVIDE), 0xB);
+	guest_writes(1, ID, 0x0F000000); /* read-only */
+	assert_int_equal(in_page(ID), 1u << 24);
+	guest_writes(1, ESR, 0);
+	assert_int_equal(in_page(ESR), ERROR_REGISTER);
+	for (unsigned i = 0; i < ARRAY_SIZE(offsets); i++)
+		assert_int_equal(in_page(offsets[i]), get(1, offsets[i]));
+	guest_writes(1, TIMER, 0x40041); /* to deadline mode: the count is gone */
+	assert_int_equal(in_page(INITIAL), 0);
+	put(1, DIVIDE, 3); /* by an instruction that the CPU left to the model */
+	assert_int_equal(in_page(DIVIDE), 3);
+}
+
+/* Switched off by software, the APIC is the model's, with all that was pending; and again the CPU's when on.
+ */
+static void page_ends_with_the_switch(void **state)
+{
+	struct lapic *lapic = enter(1);
+
+	(void)state;
+	lapic_accept(&pc.vcpu[1], 0x61);
+	set_page(TPR, 0x20);
+	set_page(PPR, 0x20);
+	guest_writes(1, ERROR, 0x55);
+	guest_writes(1, SVR, 0xFF);
+	assert_null(lapic->page);
+	assert_int_equal(lapic_page_mode(lapic), LAPIC_OFF);
+	assert_true(atomic_load(&pc.shared[1].requests) & REQUEST_INTERRUPT);
+	assert_int_equal(get(1, ERROR) & LVT_MASKED, LVT_MASKED);
+	assert_int_equal(get(1, TPR), 0x20);
+	assert_int_equal(peek(1), 0x61);
+	lapic_accept(&pc.vcpu[1], 0x71); /* takes none now */
+	assert_int_equal(peek(1), 0x61);
+	atomic_store(&pc.shared[1].requests, 0);
+	put(1, SVR, 0x1FF);
+	assert_int_equal(lapic_page_mode(lapic), LAPIC_XAPIC);
+	assert_true(atomic_load(&pc.shared[1].requests) & REQUEST_INTERRUPT);
+	enter(1);
+	assert_int_equal(peek(1), 0x61);
+	assert_int_equal(in_page(IRR + 0x30), 1u << 1);
+	assert_int_equal(in_page(PPR), 0x20);
+}
+
+/* ICR_HI, and ICR_LO for an IPI to oneself, are written without the model's knowledge. */
+static void page_holds_the_command(void **state)
+{
+	(void)state;
+	enter(1);
+	set_page(ICR_HIGH, 2u << 24);
+	guest_writes(1, ICR, 0x4055);
+	assert_int_equal(peek(2), 0x55);
+	assert_int_equal(get(1, ICR_HIGH), 2u << 24);
+	set_page(ICR, 0x40066);
+	assert_int_equal(get(1, ICR), 0x40066);
+	lapic_leave_page(&pc.vcpu[1]);
+	assert_int_equal(get(1, ICR), 0x40066);
+	assert_int_equal(get(1, ICR_HIGH), 2u << 24);
+}
+
+/* Another vCPU that looks for the least priority sees the one the CPU keeps. */
+static void page_tells_the_priority(void **state)
+{
+	(void)state;
+	for (unsigned cpu = 0; cpu < 4; cpu++)
+		put(cpu, TPR, 0x80);
+	enter(1);
+	set_page(PPR, 0x10);
+	put(0, ICR_HIGH, 0xFFu << 24);
+	put(0, ICR, 0x4155);
+	assert_int_equal(in_page(IRR + 0x20), 0);
+	(void)peek(1);
+	assert_int_equal(in_page(IRR + 0x20), 1u << 21);
+}
+
+/* The mode that a page can serve; with the mode or a reset the page is given up. */
+static void page_ends_with_the_mode(void **state)
+{
+	struct vcpu *vcpu = &pc.vcpu[1];
+	struct lapic *lapic = enter(1);
+	uint64_t id;
+
+	(void)state;
+	assert_int_equal(lapic_page_mode(lapic), LAPIC_XAPIC);
+	lapic_accept(vcpu, 0x44);
+	atomic_store(&pc.shared[1].requests, 0);
+	assert_true(full_msr_write(vcpu, MSR_APIC_BASE, vcpu->apic_base | APIC_BASE_X2APIC));
+	assert_null(lapic->page);
+	assert_int_equal(lapic_page_mode(lapic), LAPIC_X2APIC);
+	assert_true(atomic_load(&pc.shared[1].requests) & REQUEST_INTERRUPT);
+	assert_int_equal(peek(1), 0x44);
+	enter(1);
+	assert_int_equal(in_page(ID), 1);
+	assert_true(full_msr_read(vcpu, MSR_X2APIC_FIRST + ID / 16, &id));
+	assert_int_equal(id, in_page(ID));
+	assert_int_equal(peek(1), 0x44);
+	guest_writes(1, 0x3F0, 3); /* an IPI to oneself with a vector that is none */
+	assert_true(put_msr(1, ESR, 0));
+	assert_int_equal(in_page(ESR), ERROR_SEND_VECTOR);
+	lapic_reset(vcpu);
+	assert_null(lapic->page);
+	assert_int_equal(peek(1), -1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = {
-		TEST(reset_values),    TEST(priorities),   TEST(every_vector),	   TEST(software_disable),
-		TEST(errors),	       TEST(destinations), TEST(lowest_priority),  TEST(other_deliveries),
-		TEST(narrow_accesses), TEST(modes),	   TEST(x2apic_registers), TEST(x2apic_destinations),
-		TEST(one_shot),	       TEST(divides),	   TEST(periodic),	   TEST(masked_one_shot),
-		TEST(deadline),	       TEST(early_timer)};
+	const struct CMUnitTest tests[] = {TEST(reset_values),
+					   TEST(priorities),
+					   TEST(every_vector),
+					   TEST(software_disable),
+					   TEST(errors),
+					   TEST(destinations),
+					   TEST(lowest_priority),
+					   TEST(other_deliveries),
+					   TEST(narrow_accesses),
+					   TEST(modes),
+					   TEST(x2apic_registers),
+					   TEST(x2apic_destinations),
+					   TEST(one_shot),
+					   TEST(divides),
+					   TEST(periodic),
+					   TEST(masked_one_shot),
+					   TEST(deadline),
+					   TEST(early_timer),
+					   TEST(page_takes_and_gives),
+					   TEST(page_is_where_interrupts_go),
+					   TEST(page_mirrors_registers),
+					   TEST(page_ends_with_the_switch),
+					   TEST(page_holds_the_command),
+					   TEST(page_tells_the_priority),
+					   TEST(page_ends_with_the_mode)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

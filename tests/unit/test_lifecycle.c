@@ -59,10 +59,15 @@ static struct {
 	unsigned nmis, windows_asked, reports, messages, flushes;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
-	int vector;	/* what full_peek_interrupt() answers */
-	bool event_due; /* para */
-	int injected;	/* the last vector, -1: none */
-	bool closed;	/* the guest takes no interrupt now */
+	int vector;	 /* what full_peek_interrupt() answers */
+	bool from_pic;	 /* it is the 8259s' */
+	bool withdrawn;	 /* it is gone when it is to be taken */
+	bool event_due;	 /* para */
+	bool apic_on;	 /* what serve_apic() answers */
+	unsigned served; /* how often it was asked */
+	unsigned apic_mapped;
+	int injected; /* the last vector, -1: none */
+	bool closed;  /* the guest takes no interrupt now */
 	uint8_t priority;
 	enum status create_answer;
 	struct vcpu_start started[CPUS];
@@ -309,13 +314,24 @@ int full_peek_interrupt(struct vcpu *vcpu)
 	return seen.vector;
 }
 
+void full_attend(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+bool full_pic_due(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return seen.vector >= 0 && seen.from_pic;
+}
+
 int full_take_interrupt(struct vcpu *vcpu)
 {
 	int vector = seen.vector;
 
 	(void)vcpu;
 	seen.vector = -1;
-	return vector;
+	return seen.withdrawn ? -1 : vector;
 }
 
 uint8_t full_task_priority(const struct vcpu *vcpu)
@@ -469,6 +485,21 @@ static void describe_exit(struct vcpu *vcpu, char *out, size_t size)
 	snprintf(out, size, "reason 2, qualification 0");
 }
 
+static bool serve_apic(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	seen.served++;
+	return seen.apic_on;
+}
+
+void partition_map_apic(struct partition *partition, bool there)
+{
+	(void)partition;
+	seen.apic_mapped += there;
+}
+
+struct virt_features virt_features;
+
 static const struct virt_ops fake_ops = {.name = "fake",
 					 .vcpu_create = vcpu_create,
 					 .vcpu_reset = vcpu_reset,
@@ -479,6 +510,7 @@ static const struct virt_ops fake_ops = {.name = "fake",
 					 .inject_interrupt = inject_interrupt,
 					 .inject_nmi = inject_nmi,
 					 .interrupt_window = interrupt_window,
+					 .serve_apic = serve_apic,
 					 .describe_exit = describe_exit};
 const struct virt_ops *virt = &fake_ops;
 const struct virt_ops svm_ops;
@@ -1127,6 +1159,54 @@ static void test_due_timer_is_not_slept_over(void **state)
  * Interrupts on their way in
  */
 
+/* Where the CPU delivers the local APIC's interrupts by itself, only the 8259s' are put in by hand. */
+static void test_served_apic_is_left_alone(void **state)
+{
+	(void)state;
+	boot();
+	virt_features.virtual_apic = seen.apic_on = true;
+	seen.vector = 0x41;
+	use_cpu(2);
+	vcpu_offer_interrupt(this_vcpu);
+	assert_int_equal(seen.served, 1);
+	assert_int_equal(seen.injected, -1);
+	assert_false(this_vcpu->window_open);
+	seen.from_pic = true;
+	vcpu_offer_interrupt(this_vcpu);
+	assert_int_equal(seen.injected, 0x41);
+	seen.closed = true;
+	seen.vector = 0x42;
+	vcpu_offer_interrupt(this_vcpu);
+	assert_int_equal(seen.injected, 0x41);
+	assert_true(this_vcpu->window_open);
+	seen.closed = false;
+	seen.withdrawn = true; /* by another vCPU, which masked the line */
+	vcpu_offer_interrupt(this_vcpu);
+	assert_int_equal(seen.injected, 0x41);
+	assert_false(this_vcpu->window_open);
+	leave_cpu(2);
+	virt_features.virtual_apic = false;
+}
+
+/* A vCPU whose APIC is off, or whose CPU lacks the help, is offered interrupts by the model. */
+static void test_apic_that_is_off_is_the_models(void **state)
+{
+	(void)state;
+	boot();
+	virt_features.virtual_apic = true;
+	seen.vector = 0x41;
+	use_cpu(2);
+	vcpu_offer_interrupt(this_vcpu);
+	assert_int_equal(seen.injected, 0x41);
+	virt_features.virtual_apic = false;
+	seen.served = 0;
+	seen.vector = 0x42;
+	vcpu_offer_interrupt(this_vcpu);
+	assert_int_equal(seen.served, 0);
+	assert_int_equal(seen.injected, 0x42);
+	leave_cpu(2);
+}
+
 static void test_closed_guest_gets_a_window(void **state)
 {
 	(void)state;
@@ -1321,6 +1401,8 @@ int main(void)
 					   TEST(test_halted_for_good),
 					   TEST(test_order_ends_halt),
 					   TEST(test_due_timer_is_not_slept_over),
+					   TEST(test_served_apic_is_left_alone),
+					   TEST(test_apic_that_is_off_is_the_models),
 					   TEST(test_closed_guest_gets_a_window),
 					   TEST(test_para_upcall),
 					   TEST(test_host_interrupt_is_stolen_time),

@@ -13,6 +13,7 @@
 #include <bulkhead/boot_info.h>
 #include "arch/x86/paging.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/registers.h"
 #include "arch/x86/vmx/vmx.h"
 #include "hv/core/audit.h"
 #include "hv/core/partition.h"
@@ -150,7 +151,7 @@ static void show_finding(void *context, const struct audit_finding *finding)
 }
 
 /* Every table of every CPU and partition, leaf by leaf. */
-static void assert_audit_clean(void)
+static struct audit_result audit_now(void)
 {
 	struct audit_scope scope = {.text_end = (uint64_t)image_text_end,
 				    .rodata_end = (uint64_t)image_rodata_end,
@@ -159,7 +160,13 @@ static void assert_audit_clean(void)
 				    .pool_bytes = POOL_SIZE,
 				    .cpu = 0,
 				    .cr3 = cpus[0].cr3};
-	struct audit_result result = audit_machine(&scope, show_finding, NULL);
+
+	return audit_machine(&scope, show_finding, NULL);
+}
+
+static void assert_audit_clean(void)
+{
+	struct audit_result result = audit_now();
 
 	assert_int_equal(result.violations, 0);
 	assert_int_equal(result.cpus, CPUS);
@@ -239,6 +246,54 @@ static void test_memory_in_pieces(void **state)
 	assert_mapped(&partitions[0], &partitions[0].guest_map, 0, 8 * MIB);
 	assert_int_equal(frames_total(&machine_frames, OWNER_FIRMWARE), MIB);
 	assert_audit_clean();
+}
+
+/* Where the CPU serves local APICs each PC has a page of its own in the APIC's place, until one of its vCPUs
+ * has no use for that. */
+static void test_apic_pages(void **state)
+{
+	struct mapping found;
+
+	(void)state;
+	own(RAM, TOP, OWNER_FREE);
+	virt_features.virtual_apic = true;
+	want("alpha", MODE_FULL, 1, MIB);
+	want("beta", MODE_FULL, 1, MIB);
+	want("gamma", MODE_PARA, 1, MIB);
+	create();
+	for (uint32_t id = 0; id < 2; id++) {
+		assert_true(page_map_find(&partitions[id].guest_map, APIC_DEFAULT_BASE, &found));
+		assert_int_equal(found.frame.value, partitions[id].apic_page.value);
+		assert_int_equal(found.size, PAGE_SIZE);
+		assert_int_equal(found.flags & MAP_EXECUTE, 0);
+		assert_int_equal(frames_owner(&machine_frames, found.frame), OWNER_PARTITION(id));
+		assert_true(page_map_find(&partitions[id].window, partitions[id].apic_window, &found));
+		assert_int_equal(found.frame.value, partitions[id].apic_page.value);
+	}
+	assert_false(page_map_find(&partitions[2].guest_map, APIC_DEFAULT_BASE, &found));
+	assert_int_equal(partitions[2].apic_page.value, 0);
+	assert_null(partition_memory(&partitions[0], gpa(APIC_DEFAULT_BASE), 1));
+	assert_audit_clean();
+	partition_map_apic(&partitions[0], false);
+	partition_map_apic(&partitions[0], false);
+	partition_map_apic(&partitions[2], false);
+	assert_false(page_map_find(&partitions[0].guest_map, APIC_DEFAULT_BASE, &found));
+	assert_true(page_map_find(&partitions[1].guest_map, APIC_DEFAULT_BASE, &found));
+	assert_audit_clean();
+	partitions[1].apic_page = partitions[0].apic_page;
+	assert_int_not_equal(audit_now().violations, 0);
+}
+
+/* A partition that wants all there is wants a page too much where it needs one for its APICs, and is told
+ * what that leaves. */
+static void test_no_page_for_the_apic(void **state)
+{
+	(void)state;
+	own(RAM, RAM + 8 * MIB, OWNER_FREE);
+	virt_features.virtual_apic = true;
+	want("alpha", MODE_FULL, 1, 8 * MIB);
+	assert_int_equal(partitions_create(&boot), ERR_NO_MEMORY);
+	assert_told("partition alpha: wants 8192 KiB of memory, 8188 KiB are free in all");
 }
 
 /* RAM of a PC ends at 3 GiB and goes on at 4 GiB. Frames are numbers only here: nobody touches them. */
@@ -577,6 +632,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_two_partitions),
 					   TEST(test_memory_in_pieces),
+					   TEST(test_apic_pages),
+					   TEST(test_no_page_for_the_apic),
 					   TEST(test_hole_below_4_gib),
 					   TEST(test_copies_outside_copy_nothing),
 					   TEST(test_pinned_choose_first),

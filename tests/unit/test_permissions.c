@@ -97,13 +97,43 @@ static void test_vmx(void **state)
 
 	(void)state;
 	pages_left = 0;
-	assert_null(vmx_msr_bitmap(&controls));
+	assert_null(vmx_msr_bitmap(&controls, false));
 	pages_left = 1;
-	bitmap = vmx_msr_bitmap(&controls);
+	bitmap = vmx_msr_bitmap(&controls, false);
 	assert_non_null(bitmap);
-	assert_ptr_equal(vmx_msr_bitmap(&controls), bitmap); /* one for all vCPUs */
+	assert_ptr_equal(vmx_msr_bitmap(&controls, false), bitmap); /* one for all vCPUs */
 	check_range(bitmap, vmx_passes, 0, rules, ARRAY_SIZE(rules));
 	check_range(bitmap, vmx_passes, 0xC0000000, rules, ARRAY_SIZE(rules));
+}
+
+/* SDM 3C 30.5: what is let through to the virtual-APIC page, beside the rest. ICR, the current count and what
+ * is reserved exit. */
+static void test_vmx_x2apic(void **state)
+{
+	const struct vmx_controls controls = {0};
+	const uint8_t *plain, *bitmap;
+
+	(void)state;
+	pages_left = 2;
+	plain = vmx_msr_bitmap(&controls, false);
+	bitmap = vmx_msr_bitmap(&controls, true);
+	assert_non_null(bitmap);
+	assert_ptr_not_equal(bitmap, plain);
+	for (uint32_t msr = 0x800; msr < 0x900; msr++) {
+		const bool reads = msr == 0x802 || msr == 0x803 || msr == 0x808 || msr == 0x80A ||
+				   msr == 0x80D || (msr >= 0x80F && msr <= 0x828) ||
+				   (msr >= 0x832 && msr <= 0x838) || msr == 0x83E;
+		const bool writes = msr == 0x808 || msr == 0x80B || msr == 0x83F;
+
+		assert_false(vmx_passes(plain, msr, false) || vmx_passes(plain, msr, true));
+		assert_int_equal(vmx_passes(bitmap, msr, false), reads);
+		assert_int_equal(vmx_passes(bitmap, msr, true), writes);
+	}
+	for (uint32_t msr = 0; msr < 0x2000; msr++)
+		if (msr < 0x800 || msr >= 0x900)
+			for (int write = 0; write <= 1; write++)
+				assert_int_equal(vmx_passes(bitmap, msr, write),
+						 vmx_passes(plain, msr, write));
 }
 
 static void test_svm(void **state)
@@ -138,7 +168,8 @@ static void test_svm(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_vmx), cmocka_unit_test(test_svm)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_vmx), cmocka_unit_test(test_vmx_x2apic),
+					   cmocka_unit_test(test_svm)};
 
 	return cmocka_run_group_tests_name("permissions", tests, NULL, NULL);
 }

@@ -370,6 +370,33 @@ static void blocking_fits_the_state(void **state)
 	(void)state;
 }
 
+/* The controls that serve a local APIC as apic.c sets them, in each mode; then what they need is missing. */
+static void a_served_apic_needs_its_pages(void **state)
+{
+	const uint64_t secondary = vmcs[VMCS_SECONDARY_CONTROLS];
+	const uint64_t served = SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
+
+	(void)state;
+	vmcs[VMCS_PROCESSOR_CONTROLS] |= PROCESSOR_TPR_SHADOW;
+	vmcs[VMCS_VIRTUAL_APIC] = 0x8000;
+	vmcs[VMCS_APIC_ACCESS] = 0x9000;
+	vmcs[VMCS_SECONDARY_CONTROLS] = secondary | served | SECONDARY_X2APIC;
+	assert_int_equal(audit(), 0);
+	vmcs[VMCS_SECONDARY_CONTROLS] = secondary | served | SECONDARY_APIC_ACCESS;
+	vmcs[VMCS_TPR_THRESHOLD] = 0x10; /* does not count */
+	assert_int_equal(audit(), 0);
+	vmcs[VMCS_VIRTUAL_APIC] = 0x8004;
+	expect("virtual-APIC address", "a page");
+	vmcs[VMCS_VIRTUAL_APIC] = 0x8000;
+	vmcs[VMCS_APIC_ACCESS] = ABOVE;
+	expect("APIC-access address", "a page");
+	vmcs[VMCS_APIC_ACCESS] = 0x9000;
+	vmcs[VMCS_SECONDARY_CONTROLS] = secondary | SECONDARY_APIC_ACCESS;
+	expect("TPR threshold", "31:4");
+	vmcs[VMCS_TPR_THRESHOLD] = 0;
+	assert_int_equal(audit(), 0);
+}
+
 static void a_step_is_pending_under_blocking(void **state)
 {
 	(void)state;
@@ -537,6 +564,7 @@ int main(void)
 		TEST(an_event_may_be_injected),
 		TEST(each_fault_is_named),
 		TEST(blocking_fits_the_state),
+		TEST(a_served_apic_needs_its_pages),
 		TEST(a_step_is_pending_under_blocking),
 		TEST(a_halted_cpu_takes_some_events_only),
 		TEST(an_error_code_is_of_16_bits),

@@ -51,6 +51,7 @@ struct audit {
 	X(VMCS_PML_ADDRESS, "PML address")                                                                   \
 	X(VMCS_VIRTUAL_APIC, "virtual-APIC address")                                                         \
 	X(VMCS_APIC_ACCESS, "APIC-access address")                                                           \
+	X(VMCS_TPR_THRESHOLD, "TPR threshold")                                                               \
 	X(VMCS_EPT_POINTER, "EPT pointer")                                                                   \
 	X(VMCS_LINK_POINTER, "VMCS link pointer")                                                            \
 	X(VMCS_GUEST_DEBUGCTL, "guest IA32_DEBUGCTL")                                                        \
@@ -388,6 +389,18 @@ static COLD void check_ept_pointer(struct audit *audit)
 	must(audit, fits(audit, pointer), VMCS_EPT_POINTER, test_rules[NARROW]);
 }
 
+#define THRESHOLD 0xFull
+
+/* Bits 3:0 are compared with a TPR in memory, which is not looked at here: this hypervisor leaves them 0, and
+ * no TPR is below that. */
+static COLD void check_tpr_threshold(struct audit *audit)
+{
+	if (!(audit->control[WORD_PROCESSOR] & PROCESSOR_TPR_SHADOW) ||
+	    (audit->control[WORD_SECONDARY] & SECONDARY_INTERRUPT_DELIVERY))
+		return;
+	must(audit, !(get(audit, VMCS_TPR_THRESHOLD) & ~THRESHOLD), VMCS_TPR_THRESHOLD, "bits 31:4 to be 0");
+}
+
 #define MSR_ENTRY	  16 /* bytes */
 #define CR3_TARGETS(misc) ((misc) >> 16 & 0x1FF)
 
@@ -413,6 +426,7 @@ static COLD void check_controls(struct audit *audit)
 	must(audit, get(audit, VMCS_CR3_TARGET_COUNT) <= CR3_TARGETS(audit->snapshot->capabilities.misc),
 	     VMCS_CR3_TARGET_COUNT, "no more than this CPU has");
 	check_ept_pointer(audit);
+	check_tpr_threshold(audit);
 	check_msr_area(audit, EXIT_CONTROLS, VMCS_EXIT_MSR_STORE_COUNT, VMCS_EXIT_MSR_STORE);
 	check_msr_area(audit, EXIT_CONTROLS, VMCS_EXIT_MSR_LOAD_COUNT, VMCS_EXIT_MSR_LOAD);
 	check_msr_area(audit, ENTRY_CONTROLS, VMCS_ENTRY_MSR_LOAD_COUNT, VMCS_ENTRY_MSR_LOAD);

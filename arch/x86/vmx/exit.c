@@ -11,6 +11,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/vmx/vmx.h"
 #include "hv/core/partition.h"
+#include "hv/device/lapic_page.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define COLD	      __attribute__((cold, noinline))
@@ -153,6 +154,15 @@ NORETURN void vmx_handle_msr_write(struct vcpu *vcpu, uint64_t rip, uint64_t int
 	finish(exit_msr_write(vcpu), EXIT_MSR_WRITE);
 }
 
+/* The CPU has an interrupt in hand that only waited for IF. */
+static NOINLINE void go_on_if_due(struct vcpu *vcpu, uint64_t rip)
+{
+	if (!vmx_apic_interrupt_due(vcpu))
+		return;
+	skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+	resume(EXIT_HLT);
+}
+
 /*
  * Most often an interrupt is due that only waited for IF, the window being open for it: then nothing has to
  * wait. The HLT ends the shadow of the STI before.
@@ -168,6 +178,8 @@ static NORETURN void handle_hlt(struct vcpu *vcpu, uint64_t rip)
 		vcpu_offer_interrupt(this_vcpu);
 		resume(EXIT_HLT);
 	}
+	if (vmx_of(vcpu)->apic_mode != LAPIC_OFF && (rflags & (RFLAGS_IF | RFLAGS_TF)) == RFLAGS_IF)
+		go_on_if_due(vcpu, rip);
 	action = vcpu_wait(vcpu, rflags & RFLAGS_IF);
 	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
 		skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
@@ -254,6 +266,19 @@ NORETURN void vmx_handle_port(struct vcpu *vcpu, uint64_t rip, uint64_t interrup
 _Static_assert(MEMORY_WRITE == 1u << 1, "table 28-7: a data write");
 
 /* By the page walk, by the delivery of an event, or by an IRET: not by an operand a device could serve. */
+static NORETURN COLD void end_hidden_access(struct vcpu *vcpu, gpa_t address, const char *what,
+					    bool delivering)
+{
+	if (delivering)
+		act(exit_fault(vcpu, "delivery of vector %u needs memory it does not have, at GPA 0x%llx",
+			       (unsigned)vmread(VMCS_VECTORING_EVENT) & EVENT_VECTOR,
+			       (unsigned long long)address.value),
+		    EXIT_MEMORY);
+	act(exit_fault(vcpu, "%s memory it does not have, at GPA 0x%llx", what,
+		       (unsigned long long)address.value),
+	    EXIT_MEMORY);
+}
+
 static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
@@ -263,14 +288,7 @@ static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu)
 
 	if (partition_contains(vcpu->partition, address, 1))
 		act(EXIT_AGAIN, EXIT_MEMORY);
-	if (delivering)
-		act(exit_fault(vcpu, "delivery of vector %u needs memory it does not have, at GPA 0x%llx",
-			       (unsigned)vmread(VMCS_VECTORING_EVENT) & EVENT_VECTOR,
-			       (unsigned long long)address.value),
-		    EXIT_MEMORY);
-	act(exit_fault(vcpu, "%s memory it does not have, at GPA 0x%llx", what,
-		       (unsigned long long)address.value),
-	    EXIT_MEMORY);
+	end_hidden_access(vcpu, address, what, delivering);
 }
 
 static NORETURN COLD void handle_other_access(struct vcpu *vcpu, uint64_t qualification)
@@ -309,6 +327,57 @@ static NORETURN void handle_memory(struct vcpu *vcpu, uint64_t rip)
 	resume(EXIT_MEMORY);
 }
 
+/*
+ * The local APIC where the CPU serves it (30.4): what is not its own to do is told after the write, or exits
+ * before the access, by its kind (table 28-6).
+ */
+
+#define ACCESS_OFFSET(qualification) ((qualification)&0xFFF)
+#define ACCESS_KIND(qualification)   ((unsigned)((qualification) >> 12 & 0xF))
+enum { ACCESS_READS, ACCESS_WRITES, ACCESS_FETCHES };
+
+static NORETURN COLD void handle_odd_apic_access(struct vcpu *vcpu, gpa_t address, unsigned kind)
+{
+	const bool delivering = vmx_requeue_event(vcpu, false);
+
+	if (delivering || kind != ACCESS_FETCHES)
+		end_hidden_access(vcpu, address, "page tables in", delivering);
+	exit_out_of_bounds(vcpu, address, "executes at");
+	leave(EXIT_APIC);
+}
+
+static NORETURN void handle_apic_access(struct vcpu *vcpu, uint64_t rip)
+{
+	const uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
+	const unsigned kind = ACCESS_KIND(qualification);
+	const gpa_t address = gpa(APIC_DEFAULT_BASE + ACCESS_OFFSET(qualification));
+	int length;
+
+	note_exit(rip, EXIT_APIC, VMEXIT_APIC_ACCESS);
+	if (unlikely(kind > ACCESS_WRITES || (vmread(VMCS_VECTORING_EVENT) & EVENT_VALID)))
+		handle_odd_apic_access(vcpu, address, kind);
+	length = exit_memory(vcpu, address, rip, page_tables(), kind == ACCESS_WRITES ? MEMORY_WRITE : 0);
+	if (unlikely(length < 0))
+		act((enum exit_action) - length, EXIT_APIC);
+	skip(rip, (unsigned)length);
+	resume(EXIT_APIC);
+}
+
+/* The instruction is done, and a single step that it owes is pending already. */
+static NORETURN void handle_apic_write(struct vcpu *vcpu, uint64_t rip)
+{
+	note_exit(rip, EXIT_APIC, VMEXIT_APIC_WRITE);
+	lapic_page_written(vcpu, (unsigned)ACCESS_OFFSET(vmread(VMCS_EXIT_QUALIFICATION)));
+	resume(EXIT_APIC);
+}
+
+static NORETURN void handle_apic_end(struct vcpu *vcpu, uint64_t rip)
+{
+	note_exit(rip, EXIT_APIC, VMEXIT_VIRTUAL_EOI);
+	lapic_page_ended(vcpu, (unsigned)vmread(VMCS_EXIT_QUALIFICATION) & EVENT_VECTOR);
+	resume(EXIT_APIC);
+}
+
 /* Rare reasons, and those this list does not know. */
 void vmx_handle_rare(struct vcpu *vcpu, uint64_t rip)
 {
@@ -339,6 +408,9 @@ vmx_exit_handler *const vmx_exit_handlers[VMEXIT_HANDLERS] = {
 	[VMEXIT_HLT] = handle_hlt,
 	[VMEXIT_EPT_VIOLATION] = handle_memory,
 	[VMEXIT_EXTERNAL_INTERRUPT] = handle_interrupt,
+	[VMEXIT_APIC_ACCESS] = handle_apic_access,
+	[VMEXIT_APIC_WRITE] = handle_apic_write,
+	[VMEXIT_VIRTUAL_EOI] = handle_apic_end,
 };
 #pragma GCC diagnostic pop
 

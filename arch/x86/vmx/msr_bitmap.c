@@ -38,6 +38,22 @@ static const struct {
 	{MSR_KERNEL_GS_BASE, ALLOW},
 };
 
+/* Registers of the x2APIC, a bit each, from that at `offset` of the xAPIC on. */
+#define X2APIC_REGISTERS	 64
+#define REGISTERS(offset, count) (((1ull << (count)) - 1) << (offset) / 16)
+
+/* The command is told in one piece only, and the current count runs: both exit. */
+static const uint64_t x2apic_reads = REGISTERS(0x020, 2)     /* ID, version */
+				     | REGISTERS(0x080, 1)   /* TPR */
+				     | REGISTERS(0x0A0, 1)   /* PPR */
+				     | REGISTERS(0x0D0, 1)   /* LDR */
+				     | REGISTERS(0x0F0, 26)  /* SVR, ISR, TMR, IRR, ESR */
+				     | REGISTERS(0x320, 7)   /* LVT, initial count */
+				     | REGISTERS(0x3E0, 1);  /* divide */
+static const uint64_t x2apic_writes = REGISTERS(0x080, 1)    /* TPR */
+				      | REGISTERS(0x0B0, 1)  /* EOI */
+				      | REGISTERS(0x3F0, 1); /* self IPI */
+
 static void clear_bit(uint8_t *bitmap, uint32_t msr)
 {
 	if (msr >= HIGH_FIRST)
@@ -63,16 +79,32 @@ static void fill(uint8_t *bitmap, const struct vmx_controls *controls)
 		allow(bitmap, MSR_TSC_AUX, ALLOW);
 }
 
-const void *vmx_msr_bitmap(const struct vmx_controls *controls)
+/* Registers of the x2APIC that the virtual-APIC page answers for, and writes that it takes (30.5). Without
+ * "virtualize x2APIC mode" these would be the machine's own. */
+static void fill_x2apic(uint8_t *bitmap)
+{
+	for (unsigned i = 0; i < X2APIC_REGISTERS; i++) {
+		if (x2apic_reads >> i & 1)
+			allow(bitmap, MSR_X2APIC_FIRST + i, ALLOW_READ);
+		if (x2apic_writes >> i & 1)
+			allow(bitmap, MSR_X2APIC_FIRST + i, ALLOW_WRITE);
+	}
+}
+
+const void *vmx_msr_bitmap(const struct vmx_controls *controls, bool x2apic)
 {
 	static struct spinlock lock;
-	static uint8_t *bitmap;
+	static uint8_t *bitmaps[2];
+	uint8_t *bitmap;
 
 	spin_lock(&lock);
+	bitmap = bitmaps[x2apic];
 	if (!bitmap) {
-		bitmap = pool_allocate(1);
+		bitmap = bitmaps[x2apic] = pool_allocate(1);
 		if (bitmap)
 			fill(bitmap, controls);
+		if (bitmap && x2apic)
+			fill_x2apic(bitmap);
 	}
 	spin_unlock(&lock);
 	return bitmap;

@@ -125,7 +125,6 @@ __attribute__((cold)) enum status vmx_vcpu_create(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	char message[VIRT_MESSAGE];
-	const void *msr_bitmap;
 	enum status status = vmx_read_controls(&vmx->controls, message);
 
 	if (status) {
@@ -133,8 +132,8 @@ __attribute__((cold)) enum status vmx_vcpu_create(struct vcpu *vcpu)
 		return status;
 	}
 	vmx->vmcs = pool_allocate(1);
-	msr_bitmap = vmx_msr_bitmap(&vmx->controls);
-	if (!vmx->vmcs || !msr_bitmap) {
+	vmx->msr_bitmap = vmx_msr_bitmap(&vmx->controls, false);
+	if (!vmx->vmcs || !vmx->msr_bitmap) {
 		log_error("no page left in the pool for a vCPU's VMCS and MSR bitmap");
 		return ERR_NO_MEMORY;
 	}
@@ -142,9 +141,12 @@ __attribute__((cold)) enum status vmx_vcpu_create(struct vcpu *vcpu)
 	vmx->timer_reload = (uint32_t)(ms_to_tsc(PREEMPTION_MS) >> vmx->controls.timer_rate);
 	make_current(vmx);
 	set_controls(vmx);
-	set(VMCS_MSR_BITMAP, pool_address(msr_bitmap).value);
+	set(VMCS_MSR_BITMAP, pool_address(vmx->msr_bitmap).value);
 	set_host_state(vcpu);
-	return OK;
+	status = vmx_apic_create(vcpu);
+	if (status)
+		log_error("no page left in the pool for a vCPU's local APIC");
+	return status;
 }
 
 void vmx_set_processor_control(struct vcpu *vcpu, uint32_t bit, bool on)
@@ -324,6 +326,7 @@ __attribute__((cold)) void vmx_vcpu_reset(struct vcpu *vcpu, const struct vcpu_s
 	vmx->launched = false;
 	vcpu->window_open = false;
 	load_quiet_state(vmx);
+	vmx_apic_reset(vcpu);
 	vmx_rearm_preemption(vcpu);
 	load_segments(state, start);
 	load_general_registers(vcpu, start);

@@ -56,6 +56,11 @@ static const struct control {
 	{WORD_SECONDARY, SECONDARY_RDTSCP, OPTIONAL, "RDTSCP"},
 	{WORD_SECONDARY, SECONDARY_INVPCID, OPTIONAL, "INVPCID"},
 	{WORD_SECONDARY, SECONDARY_XSAVES, OPTIONAL, "XSAVES"},
+	{WORD_PROCESSOR, PROCESSOR_TPR_SHADOW, OPTIONAL, "TPR shadow"},
+	{WORD_SECONDARY, SECONDARY_APIC_ACCESS, OPTIONAL, "virtual APIC accesses"},
+	{WORD_SECONDARY, SECONDARY_X2APIC, OPTIONAL, "virtual x2APIC mode"},
+	{WORD_SECONDARY, SECONDARY_APIC_REGISTERS, OPTIONAL, "virtual APIC registers"},
+	{WORD_SECONDARY, SECONDARY_INTERRUPT_DELIVERY, OPTIONAL, "virtual-interrupt delivery"},
 	{WORD_EXIT, VMEXIT_SAVE_DEBUG, REQUIRED, "save debug controls"},
 	{WORD_EXIT, VMEXIT_HOST_64, REQUIRED, "host address-space size"},
 	{WORD_EXIT, VMEXIT_SAVE_PAT, REQUIRED, "save IA32_PAT"},
@@ -106,6 +111,18 @@ static enum status choose_controls(uint32_t chosen[WORDS], bool have_true, char 
 		return ERR_UNSUPPORTED;
 	}
 	return OK;
+}
+
+/* A local APIC is served by the CPU in all its modes or not at all: apic.c switches these on and off. */
+static void set_apart_apic(struct vmx_controls *controls)
+{
+	const uint32_t wanted = SECONDARY_APIC_ACCESS | SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS |
+				SECONDARY_INTERRUPT_DELIVERY;
+
+	controls->virtual_apic =
+		(controls->processor & PROCESSOR_TPR_SHADOW) && (controls->secondary & wanted) == wanted;
+	controls->processor &= ~PROCESSOR_TPR_SHADOW;
+	controls->secondary &= ~wanted;
 }
 
 /* Half a feature is none: what only works together is dropped together. */
@@ -186,6 +203,7 @@ enum status vmx_read_controls(struct vmx_controls *controls, char message[VIRT_M
 		.timer_rate = (unsigned)(rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_RATE),
 	};
 	drop_lonely_controls(controls);
+	set_apart_apic(controls);
 	status = check_ept(controls->ept_caps, message);
 	return status ? status : check_basic(basic, message);
 }
@@ -245,6 +263,7 @@ static enum status vmx_probe(struct virt_features *features, char message[VIRT_M
 		.tagged_tlb = controls.secondary & SECONDARY_VPID,
 		.next_rip = true, /* the instruction length, which is the same to the core */
 		.preemption_timer = controls.pin & PIN_PREEMPTION_TIMER,
+		.virtual_apic = controls.virtual_apic,
 		.invpcid = controls.secondary & SECONDARY_INVPCID,
 		.rdtscp = controls.secondary & SECONDARY_RDTSCP,
 		.xsaves = controls.secondary & SECONDARY_XSAVES,
@@ -337,6 +356,7 @@ const struct virt_ops vmx_ops = {
 	.inject_nmi = vmx_inject_nmi,
 	.inject_exception = vmx_inject_exception,
 	.interrupt_window = vmx_interrupt_window,
+	.serve_apic = vmx_serve_apic,
 	.flush_guest_tlb = vmx_flush_guest_tlb,
 	.describe_exit = vmx_describe_exit,
 };

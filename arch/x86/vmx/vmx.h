@@ -65,6 +65,7 @@ enum vmcs_field {
 	VMCS_VPID = 0x0000,
 	VMCS_GUEST_ES_SELECTOR =
 		0x0800, /* CS SS DS FS GS LDTR TR follow in steps of 2, as in enum segment_index */
+	VMCS_GUEST_INTERRUPT_STATUS = 0x0810,
 	VMCS_HOST_ES_SELECTOR = 0x0C00,
 	VMCS_HOST_CS_SELECTOR = 0x0C02,
 	VMCS_HOST_SS_SELECTOR = 0x0C04,
@@ -82,6 +83,7 @@ enum vmcs_field {
 	VMCS_VIRTUAL_APIC = 0x2012,
 	VMCS_APIC_ACCESS = 0x2014,
 	VMCS_EPT_POINTER = 0x201A,
+	VMCS_EOI_EXIT_BITMAP0 = 0x201C, /* 1 to 3 follow in steps of 2 */
 	VMCS_XSS_EXITING_BITMAP = 0x202C,
 	VMCS_GUEST_PHYSICAL_ADDRESS = 0x2400,
 	VMCS_LINK_POINTER = 0x2800,
@@ -105,6 +107,7 @@ enum vmcs_field {
 	VMCS_ENTRY_EVENT = 0x4016,
 	VMCS_ENTRY_ERROR_CODE = 0x4018,
 	VMCS_ENTRY_INSTRUCTION_LENGTH = 0x401A,
+	VMCS_TPR_THRESHOLD = 0x401C,
 	VMCS_SECONDARY_CONTROLS = 0x401E,
 	VMCS_INSTRUCTION_ERROR = 0x4400,
 	VMCS_EXIT_REASON = 0x4402,
@@ -294,8 +297,8 @@ enum event_type {
 	X(40, PAUSE, "PAUSE", EXIT_OTHER)                                                                    \
 	X(41, MACHINE_CHECK_AT_ENTRY, "machine check at VM entry", EXIT_OTHER)                               \
 	X(43, TPR_BELOW_THRESHOLD, "TPR below threshold", EXIT_OTHER)                                        \
-	X(44, APIC_ACCESS, "APIC access", EXIT_OTHER)                                                        \
-	X(45, VIRTUAL_EOI, "virtualised EOI", EXIT_OTHER)                                                    \
+	X(44, APIC_ACCESS, "APIC access", EXIT_APIC)                                                         \
+	X(45, VIRTUAL_EOI, "virtualised EOI", EXIT_APIC)                                                     \
 	X(46, GDTR_IDTR, "GDTR or IDTR access", EXIT_OTHER)                                                  \
 	X(47, LDTR_TR, "LDTR or TR access", EXIT_OTHER)                                                      \
 	X(48, EPT_VIOLATION, "EPT violation", EXIT_MEMORY)                                                   \
@@ -306,7 +309,7 @@ enum event_type {
 	X(53, INVVPID, "INVVPID", EXIT_UNDEFINED)                                                            \
 	X(54, WBINVD, "WBINVD", EXIT_OTHER)                                                                  \
 	X(55, XSETBV, "XSETBV", EXIT_XSETBV)                                                                 \
-	X(56, APIC_WRITE, "APIC write", EXIT_OTHER)                                                          \
+	X(56, APIC_WRITE, "APIC write", EXIT_APIC)                                                           \
 	X(57, RDRAND, "RDRAND", EXIT_OTHER)                                                                  \
 	X(58, INVPCID, "INVPCID", EXIT_OTHER)                                                                \
 	X(59, VMFUNC, "VMFUNC", EXIT_UNDEFINED)                                                              \
@@ -328,15 +331,19 @@ struct vmx_controls {
 	uint64_t ept_caps;
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	unsigned timer_rate;
+	bool virtual_apic; /* all that serving a local APIC takes; its controls are not among those above */
 };
 
 /* This back end's part of struct vcpu. */
 struct vmx_vcpu {
 	void *vmxon_region, *vmcs; /* one page of the pool each */
 	struct vmx_controls controls;
-	uint32_t processor;    /* VMCS_PROCESSOR_CONTROLS as it is now, with its windows */
-	uint32_t timer_reload; /* preemption timer, in its own ticks */
-	bool launched;	       /* VMRESUME, not VMLAUNCH */
+	uint32_t processor;		/* VMCS_PROCESSOR_CONTROLS as it is now, with its windows */
+	uint32_t timer_reload;		/* preemption timer, in its own ticks */
+	uint32_t apic_mode;		/* enum lapic_mode that the CPU serves by itself */
+	_Atomic uint32_t *virtual_apic; /* a page of the pool */
+	const void *msr_bitmap, *x2apic_bitmap;
+	bool launched; /* VMRESUME, not VMLAUNCH */
 };
 _Static_assert(sizeof(struct vmx_vcpu) <= sizeof(((struct vcpu *)0)->backend),
 	       "struct vmx_vcpu fits into struct vcpu");
@@ -388,8 +395,16 @@ void vmx_set_processor_control(struct vcpu *vcpu, uint32_t bit, bool on);
 /* Audits the current VMCS against the rules of VM entry, into the log; returns how many it breaks. */
 unsigned vmx_audit_current(struct vcpu *vcpu);
 
-/* msr_bitmap.c: which MSRs a guest reaches without an exit. NULL: the pool is used up. */
-const void *vmx_msr_bitmap(const struct vmx_controls *controls);
+/* msr_bitmap.c: which MSRs a guest reaches without an exit, `x2apic`: while the CPU serves its x2APIC, too.
+ * NULL: the pool is used up. */
+const void *vmx_msr_bitmap(const struct vmx_controls *controls, bool x2apic);
+
+/* apic.c: a full partition's local APICs. */
+enum status vmx_apic_create(struct vcpu *vcpu) MUST_CHECK;
+void vmx_apic_reset(struct vcpu *vcpu);
+bool vmx_serve_apic(struct vcpu *vcpu);
+/* While vmx->apic_mode is not LAPIC_OFF: the CPU delivers an interrupt as soon as the guest takes any. */
+bool vmx_apic_interrupt_due(const struct vcpu *vcpu);
 
 /* ept.c */
 extern const struct page_format ept_format;
