@@ -28,6 +28,7 @@ UNFINISHED_ESCAPE = re.compile(rb"(\r?\x1b(\[[0-9;?=]*|[()])?|\r)\Z")
 # A boot takes 10 to 15 s on an idle machine; the bound is there to end a hang, not to judge speed.
 BOOT_TIMEOUT = 180
 LINE_TIMEOUT = 90
+QEMU_START_TIMEOUT = 60
 KEY = "\x1d"  # Ctrl-]
 
 # With instruction counting, an instruction takes 2^shift ns of QEMU's clock, and a TSC tick is 1 ns. The firmware waits
@@ -110,12 +111,20 @@ class System:
         command = emulator.qemu_command(image, cpus, memory, cpu=model, extra=options + list(extra))
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=open(os.path.join(self.directory, "qemu.log"), "wb"))
-        deadline = time.monotonic() + 20
-        while not os.path.exists(serial) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        return self.connect(serial)
+
+    def connect(self, path):
+        """QEMU makes the socket's file first, and listens there a moment later."""
+        deadline = time.monotonic() + QEMU_START_TIMEOUT
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect(serial)
-        return connection
+        while True:
+            try:
+                connection.connect(path)
+                return connection
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.02)
 
     def __enter__(self):
         return self

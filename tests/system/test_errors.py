@@ -90,7 +90,7 @@ def test_all_mistakes_of_a_config_are_told(tmp_path):
     assert found[0] == ":1:1: found 'colour = red' before the first section, expected [hypervisor] or [partition NAME]"
     assert ":4:7: found 'loud', expected one of: error, warn, info, debug" in found
     assert ":18:1: unknown key 'color', expected one of: mode, cpus, pin, memory, image, kernel, sha256, initrd, " \
-           "initrd_sha256, cmdline, on_fault, max_restarts, autostart, hypervisor_leaf" in found
+           "initrd_sha256, cmdline, on_fault, max_restarts, autostart, hypervisor_leaf, manage" in found
     assert f"error: {len(found)} mistakes in \\bulkhead.cfg" in told
     assert "  what to do: correct the lines above; `make check-config CONFIG=FILE` checks a file without booting it" in told
 

@@ -405,7 +405,7 @@ DEVICES = {
     "decode-changing": "goes on, 0",
     "decode-changing-under-it": "goes on",
     "decode-push": unserved("ff 37", CODE),
-    "decode-increment": unserved("f0 ff 07", CODE),
+    "decode-increment": "goes on",
     "decode-compare-exchange": unserved("0f b1 37", CODE),
     "decode-string": "goes on",
     "decode-table": unserved("0f 01 17", CODE),
