@@ -52,7 +52,7 @@ size: $(BUILD)/bulkhead.elf ## the hypervisor's size by section
 # Between an exit and the next entry every instruction counts: no frame pointers there. RBP is left alone instead, so that a
 # backtrace passes over these functions to whoever called them; at the exit itself it ends.
 HOT := arch/x86/svm/exit arch/x86/svm/event arch/x86/svm/run arch/x86/svm/slow arch/x86/svm/vmcb arch/x86/vmx/apic arch/x86/vmx/exit \
-       hv/call/call hv/core/cpuid hv/core/exit hv/core/exit_memory hv/core/exit_port hv/core/lifecycle \
+       hv/call/call hv/call/ffa_notify hv/core/cpuid hv/core/exit hv/core/exit_memory hv/core/exit_port hv/core/lifecycle \
        hv/device/full hv/device/lapic hv/device/lapic_command hv/device/lapic_page hv/device/lapic_timer hv/device/uart
 $(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp -fno-align-loops -fno-align-jumps \
                            -fno-align-labels --param=logical-op-non-short-circuit=0
@@ -60,7 +60,7 @@ $(HOT:%=$(BUILD)/%.o): HV_CFLAGS += -fomit-frame-pointer -ffixed-rbp -fno-align-
 # What else runs while guests do. All that is not named here runs at boot, at a guest's end, or when a person asks for it:
 # that is to be small.
 WARM := arch/x86/apic arch/x86/decode arch/x86/guest_walk arch/x86/interrupts arch/x86/svm/npt arch/x86/vmx/ept arch/x86/vmx/events \
-        arch/x86/vmx/slow drivers/framebuffer drivers/serial hv/call/pvtime hv/call/smccc hv/call/ffa_message hv/call/ffa_notify hv/call/vendor \
+        arch/x86/vmx/slow drivers/framebuffer drivers/serial hv/call/pvtime hv/call/smccc hv/call/ffa_message hv/call/vendor \
         hv/console/console hv/console/line hv/core/partition hv/device/chipset hv/device/ioapic hv/lib/string
 $(HOT:%=$(BUILD)/%.o) $(WARM:%=$(BUILD)/%.o): HV_CFLAGS += -O2
 $(WARM:%=$(BUILD)/%.o): HV_CFLAGS += -fno-align-functions -fno-align-loops -fno-align-jumps -fno-align-labels

@@ -167,24 +167,28 @@ int apic_in_service(void)
 	return -1;
 }
 
-static void send(uint32_t target, uint32_t command)
+static NOINLINE void send_by_memory(uint32_t target, uint32_t command)
 {
-	if (mode == MODE_X2APIC) {
-		/* WRMSR does not wait for earlier stores, which the target is meant to see (SDM 3A 11.12.3).
-		 */
-		__asm__ volatile("mfence; lfence" ::: "memory");
-		wrmsr(MSR_X2APIC_FIRST + APIC_COMMAND, (uint64_t)target << 32 | command);
-		return;
-	}
 	for (unsigned i = 0; i < COMMAND_WAIT && apic_read(APIC_COMMAND) & COMMAND_PENDING; i++)
 		cpu_pause();
 	apic_write(APIC_COMMAND_HIGH, target << XAPIC_ID_SHIFT);
 	apic_write(APIC_COMMAND, command);
 }
 
-void apic_send(uint32_t target, uint8_t vector)
+static inline void send(uint32_t target, uint32_t command)
 {
-	send(target, COMMAND_ASSERT | vector);
+	if (mode != MODE_X2APIC) {
+		send_by_memory(target, command);
+		return;
+	}
+	/* WRMSR does not wait for earlier stores, which the target is meant to see (SDM 3A 11.12.3). */
+	__asm__ volatile("mfence; lfence" ::: "memory");
+	wrmsr_halves(MSR_X2APIC_FIRST + APIC_COMMAND, command, target);
+}
+
+void apic_kick(uint32_t target)
+{
+	send(target, COMMAND_ASSERT | VECTOR_KICK);
 }
 
 void apic_send_init(uint32_t target)

@@ -16,8 +16,8 @@ enum host_vector {
 enum status apic_enable(void) MUST_CHECK; /* this CPU */
 uint32_t apic_id(void);
 void apic_eoi(void);
-int apic_in_service(void); /* the highest vector being served, or -1 */
-void apic_send(uint32_t apic_id, uint8_t vector);
+int apic_in_service(void);	  /* the highest vector being served, or -1 */
+void apic_kick(uint32_t apic_id); /* VECTOR_KICK */
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint8_t page);
 void apic_send_self(uint8_t vector);

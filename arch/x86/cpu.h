@@ -34,6 +34,11 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
+static inline void wrmsr_halves(uint32_t msr, uint32_t low, uint32_t high)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"(low), "d"(high) : "memory");
+}
+
 static inline uint64_t rdtsc(void)
 {
 	uint32_t low, high;

@@ -114,7 +114,7 @@ void machine_power_off(void)
 {
 	if (this_cpu->index != 0) {
 		atomic_store(&power_off_wanted, true);
-		apic_send(cpus[0].apic_id, VECTOR_KICK);
+		apic_kick(cpus[0].apic_id);
 		for (unsigned waited = 0; waited < TAKE_OVER_US; waited += TAKE_OVER_STEP_US)
 			clock_delay_us(TAKE_OVER_STEP_US);
 		log_warn("CPU 0 does not answer: powering off from CPU %u", this_cpu->index);

@@ -228,5 +228,5 @@ void cpus_release(void)
 	atomic_store(&released, true);
 	for (uint32_t i = 1; i < cpu_count; i++)
 		if (atomic_load(&cpus[i].state) == CPU_READY)
-			apic_send(cpus[i].apic_id, VECTOR_KICK);
+			apic_kick(cpus[i].apic_id);
 }

@@ -10,16 +10,19 @@
 #include "hv/core/partition.h"
 #include "hv/lib/clamp.h"
 
-#define OWNERS 7u
-
 /*
  * Numbers below 100h belong to the service of their block of 16; those from FF00h to FFFFh ask about the
  * owner itself. There are no others, and bits 23:16 are zero (the hint is masked off by whoever may set it).
  */
-#define MIDDLE_BITS	0x00FFFF00u
-#define GENERAL_QUERIES 0x0000FF00u
-#define BLOCK_SHIFT	4
-#define BLOCKS		16u
+#define OWNERS	    8u
+#define BLOCKS	    16u
+#define BLOCK_SHIFT 4
+#define OWNER_OF_BLOCK                                                                                       \
+	((OWNERS - 1) * BLOCKS)	      /* the place of the owner's number in an index of services[]           \
+				       */
+#define PLAIN_BITS	(0xB8FFFF00u) /* fast, owners from OWNERS on, and what must be zero */
+#define GENERAL_QUERIES (SMCCC_FAST | SMCCC_OWNER_VENDOR_HYP << SMCCC_OWNER_SHIFT | 0xFF00u)
+#define GENERAL_BITS	(~(SMCCC_64 | 0xFFu))
 
 static const struct call_service *const services[OWNERS * BLOCKS] = {
 	[SMCCC_OWNER_ARCH * BLOCKS + 0x0] = &arch_service,
@@ -34,32 +37,25 @@ static const struct call_service *const services[OWNERS * BLOCKS] = {
 	[SMCCC_OWNER_VENDOR_HYP * BLOCKS + 0x1] = &manage_service,
 };
 
-/* A call that is not fast is an owner out of range. */
-static inline uint32_t owner_of(uint32_t function)
+/* Most numbers that are not plain are not even like this. */
+static inline bool is_general(uint32_t function)
 {
-	return ((function & ~SMCCC_64) ^ SMCCC_FAST) >> SMCCC_OWNER_SHIFT;
+	return (uint8_t)(function >> 8) == 0xFF && (function & GENERAL_BITS) == GENERAL_QUERIES;
 }
 
 static inline const struct call_service *find_service(uint32_t function)
 {
-	uint32_t middle = function & MIDDLE_BITS, owner;
-
-	if (middle) {
-		if (middle != GENERAL_QUERIES || owner_of(function) != SMCCC_OWNER_VENDOR_HYP)
-			return NULL;
-		return &identity_service;
-	}
-	owner = owner_of(function);
-	if (owner >= OWNERS)
-		return NULL;
-	return services[clamp_index(owner * BLOCKS + (function >> BLOCK_SHIFT & (BLOCKS - 1)),
-				    ARRAY_SIZE(services))];
+	if (unlikely((function & PLAIN_BITS) != SMCCC_FAST))
+		return is_general(function) ? &identity_service : NULL;
+	/* Cut from the number, no index is out of bounds. */
+	return services[(function >> (SMCCC_OWNER_SHIFT - BLOCK_SHIFT) & OWNER_OF_BLOCK) |
+			(function >> BLOCK_SHIFT & (BLOCKS - 1))];
 }
 
-static inline const struct call_row *find(const struct partition *partition, uint32_t function)
+static inline const struct call_row *find(uint32_t function)
 {
 	const struct call_service *service = find_service(function);
-	enum call_form form = function & SMCCC_64 ? CALL_64 : CALL_32;
+	const uint32_t form = (function >> 30) - 1; /* of a fast call: enum call_form */
 	const struct call_row *row;
 	uint32_t place;
 
@@ -69,14 +65,14 @@ static inline const struct call_row *find(const struct partition *partition, uin
 	if (place >= service->count)
 		return NULL;
 	row = &service->row[clamp_index(place, service->count)];
-	if (!(row->forms & form) || (row->para_only && partition->config->mode != MODE_PARA))
-		return NULL;
-	return row;
+	return row->forms & form ? row : NULL;
 }
 
 const struct call_row *call_find(const struct partition *partition, uint32_t function)
 {
-	return find(partition, function);
+	const struct call_row *row = find(function);
+
+	return row && row->para_only && partition->config->mode != MODE_PARA ? NULL : row;
 }
 
 /* 32-bit calls: results are zero-extended. 64-bit calls fill the register. */
@@ -113,9 +109,9 @@ enum exit_action exit_hypercall(struct vcpu *vcpu)
 
 	if (unlikely(vcpu->hypervisor_hidden)) /* it meets the instruction as on a CPU without one */
 		return EXIT_UD;
-	row = find(vcpu->partition, function);
-	if (row)
-		return serve(vcpu, row, function);
+	row = find(function);
+	if (row && !(row->para_only && vcpu->lapic))
+		return row->swift ? row->call(vcpu, NULL, NULL) : serve(vcpu, row, function);
 	/* Sign-extended for both conventions (DEN0028, Unknown Function Identifier), so that an unknown
 	 * 64-bit and 32-bit call look alike. */
 	vcpu->regs.rax = (uint64_t)SMCCC_NOT_SUPPORTED;

@@ -35,6 +35,7 @@ struct call_row {
 	call_fn *call;
 	uint8_t forms;	/* enum call_form: the conventions it exists in; 0: a hole in the table */
 	bool para_only; /* a full partition gets NOT_SUPPORTED */
+	bool swift;	/* it reads and writes vcpu->regs itself: `in` and `out` are NULL */
 };
 
 struct call_service {
@@ -76,7 +77,13 @@ void call_partition_reset(struct partition *partition);
  * own CPU moves what was raised into the event page, and asks whether anything there is due (not masked).
  * Events raised while a vCPU is off are forgotten when it starts.
  */
-void vcpu_raise_event(struct vcpu_shared *target, unsigned event);
+static inline void vcpu_raise_event(struct vcpu_shared *target, unsigned event)
+{
+	atomic_fetch_or(&target->events, 1ull << event);
+	/* vcpu_request(), but for a single bit the CPU has an instruction. */
+	if (!(atomic_fetch_or(&target->requests, REQUEST_INTERRUPT) & REQUEST_INTERRUPT))
+		vcpu_kick(target);
+}
 bool events_due(struct vcpu *vcpu);
 
 /*

@@ -301,6 +301,20 @@ static void read_channels(struct partition *partition)
 	}
 }
 
+/* Behind create() of all. */
+static void find_peers(const struct partition *partition)
+{
+	struct ffa *ffa = partition->ffa;
+
+	/* A stranger's ids lead elsewhere, so that none are ever his. */
+	for (uint32_t i = 0; i < CONFIG_MAX_PARTITIONS; i++)
+		ffa->peer[i].ids = i;
+	for (uint32_t i = 0; i < partition_count; i++)
+		if (ffa->rights[i])
+			ffa->peer[i] = (struct ffa_peer){partitions[i].ffa,
+							 FFA_IDS(ffa_id(partition), ffa_id(&partitions[i]))};
+}
+
 static bool any_right(const struct ffa *ffa, uint32_t right)
 {
 	for (uint32_t i = 0; i < CONFIG_MAX_PARTITIONS; i++)
@@ -350,15 +364,21 @@ enum status calls_create(void)
 			status = create(&partitions[i], (struct ffa *)place);
 		place += size_of(&partitions[i]);
 	}
+	for (uint32_t i = 0; i < partition_count; i++)
+		if (partitions[i].ffa)
+			find_peers(&partitions[i]);
 	return status;
 }
 
 void ffa_vcpu_reset(struct vcpu *vcpu)
 {
 	struct ffa_vcpu *own = ffa_vcpu_of(vcpu);
+	struct ffa *ffa = vcpu->partition->ffa;
 
 	ffa_direct_reset(own);
-	atomic_store(&own->notifications, 0);
+	spin_lock(&ffa->lock);
+	own->notifications = 0;
+	spin_unlock(&ffa->lock);
 }
 
 /* Others may still set and send what they may towards the next life, once it has bound and mapped anew. */
@@ -369,8 +389,8 @@ void ffa_partition_reset(struct partition *partition)
 	spin_lock(&ffa->lock);
 	(void)unmap_buffers(partition);
 	memset(ffa->bound, 0, sizeof(ffa->bound));
-	ffa->per_vcpu = 0;
-	atomic_store(&ffa->notifications, 0);
+	memset(ffa->bound_per_vcpu, 0, sizeof(ffa->bound_per_vcpu));
+	ffa->notifications = 0;
 	atomic_store(&ffa->framework, 0);
 	spin_unlock(&ffa->lock);
 	share_partition_ended(partition);
@@ -404,7 +424,7 @@ static const struct call_row ffa_rows[] = {
 	ROW(FFA_MSG_SEND2) = {ffa_msg_send2, CALL_32, true},
 	ROW(FFA_NOTIFICATION_BIND) = {ffa_notification_bind, CALL_32, true},
 	ROW(FFA_NOTIFICATION_UNBIND) = {ffa_notification_unbind, CALL_32, true},
-	ROW(FFA_NOTIFICATION_SET) = {ffa_notification_set, CALL_32, true},
+	ROW(FFA_NOTIFICATION_SET) = {ffa_notification_set, CALL_32, true, true},
 	ROW(FFA_NOTIFICATION_GET) = {ffa_notification_get, CALL_32, true},
 	ROW(FFA_CONSOLE_LOG_32) = {console_log, CALL_BOTH, false},
 };

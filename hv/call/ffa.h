@@ -30,11 +30,11 @@ enum ffa_wait {
 struct ffa_vcpu {
 	struct vcpu_shared *shared;
 	struct partition *partition;
-	_Atomic uint32_t wait;		/* enum ffa_wait */
-	bool serving;			/* it has taken a request, and not answered yet */
-	struct ffa_vcpu *client;	/* whose; NULL: that one is gone */
-	struct ffa_vcpu *server;	/* while it waits for a response: whose */
-	_Atomic uint64_t notifications; /* pending ones of this vCPU alone */
+	_Atomic uint32_t wait;	 /* enum ffa_wait */
+	bool serving;		 /* it has taken a request, and not answered yet */
+	struct ffa_vcpu *client; /* whose; NULL: that one is gone */
+	struct ffa_vcpu *server; /* while it waits for a response: whose */
+	uint64_t notifications;	 /* pending ones of this vCPU alone; with the lock of its struct ffa */
 	uint64_t message[FFA_MESSAGE_WORDS];
 };
 
@@ -47,17 +47,21 @@ enum ffa_rx {
 /* One for each para partition, in the pool. */
 struct ffa {
 	uint8_t rights[CONFIG_MAX_PARTITIONS]; /* CHANNEL_* towards partition i; 0: strangers */
-	struct spinlock lock;		       /* RX and TX, notifications */
+	struct ffa_peer {
+		struct ffa *ffa;
+		uint32_t ids; /* FFA_IDS of this partition and the peer, who stands where they lead to */
+	} peer[CONFIG_MAX_PARTITIONS];
+	struct spinlock lock; /* RX and TX, notifications */
 
 	uint8_t *tx, *rx; /* in the guest window; NULL: not mapped */
 	enum ffa_rx rx_state;
 	uint8_t *inbox;	 /* in the pool; NULL: no channel allows messages */
 	uint32_t length; /* of what is in it */
 
-	uint64_t bound[CONFIG_MAX_PARTITIONS]; /* notifications that partition i may set */
-	uint64_t per_vcpu;		       /* of the bound ones, those of single vCPUs */
-	_Atomic uint64_t notifications;	       /* pending */
-	_Atomic uint32_t framework;	       /* FFA_FRAMEWORK_* pending */
+	/* Notifications that partition i may set: those of the partition, and those of single vCPUs. */
+	uint64_t bound[CONFIG_MAX_PARTITIONS], bound_per_vcpu[CONFIG_MAX_PARTITIONS];
+	uint64_t notifications;	    /* pending */
+	_Atomic uint32_t framework; /* FFA_FRAMEWORK_* pending */
 
 	struct ffa_vcpu vcpu[]; /* [vcpu_count] */
 };
@@ -83,6 +87,12 @@ static inline bool ffa_allowed(const struct partition *partition, const struct p
 			       uint32_t right)
 {
 	return partition->ffa->rights[peer->id] & right;
+}
+
+/* Where a peer stands among the peers. */
+static inline uint32_t ffa_place(uint32_t ids)
+{
+	return (ids - 1) & (CONFIG_MAX_PARTITIONS - 1);
 }
 
 /*

@@ -30,7 +30,7 @@ static uint64_t all_bound(const struct ffa *ffa)
 	uint64_t bound = 0;
 
 	for (uint32_t i = 0; i < CONFIG_MAX_PARTITIONS; i++)
-		bound |= ffa->bound[i];
+		bound |= ffa->bound[i] | ffa->bound_per_vcpu[i];
 	return bound;
 }
 
@@ -58,21 +58,21 @@ enum exit_action ffa_notification_bind(struct vcpu *vcpu, const struct call_argu
 	spin_lock(&ffa->lock);
 	if (all_bound(ffa) & bitmap)
 		error = FFA_DENIED;
-	else {
+	else if (in->x2 & FFA_NOTIFY_PER_VCPU)
+		ffa->bound_per_vcpu[sender->id] |= bitmap;
+	else
 		ffa->bound[sender->id] |= bitmap;
-		if (in->x2 & FFA_NOTIFY_PER_VCPU)
-			ffa->per_vcpu |= bitmap;
-	}
 	spin_unlock(&ffa->lock);
 	return error ? ffa_error(out, error) : ffa_success(out);
 }
 
+/* With the lock. */
 static uint64_t all_pending(const struct partition *partition)
 {
-	uint64_t pending = atomic_load(&partition->ffa->notifications);
+	uint64_t pending = partition->ffa->notifications;
 
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
-		pending |= atomic_load(&partition->ffa->vcpu[i].notifications);
+		pending |= partition->ffa->vcpu[i].notifications;
 	return pending;
 }
 
@@ -87,47 +87,96 @@ enum exit_action ffa_notification_unbind(struct vcpu *vcpu, const struct call_ar
 	if (error)
 		return ffa_error(out, error);
 	spin_lock(&ffa->lock);
-	if (bitmap & ~ffa->bound[sender->id] || bitmap & all_pending(vcpu->partition))
+	if (bitmap & ~(ffa->bound[sender->id] | ffa->bound_per_vcpu[sender->id]) ||
+	    bitmap & all_pending(vcpu->partition))
 		error = FFA_DENIED;
 	else {
 		ffa->bound[sender->id] &= ~bitmap;
-		ffa->per_vcpu &= ~bitmap;
+		ffa->bound_per_vcpu[sender->id] &= ~bitmap;
 	}
 	spin_unlock(&ffa->lock);
 	return error ? ffa_error(out, error) : ffa_success(out);
 }
 
-/* With the receiver's lock: are all of them the caller's to set, and of the kind it says? */
-static bool may_set(const struct ffa *receiver, uint32_t sender, uint64_t bitmap, uint64_t flags)
-{
-	uint64_t of_kind = flags & FFA_NOTIFY_PER_VCPU ? receiver->per_vcpu : ~receiver->per_vcpu;
+_Static_assert((CONFIG_MAX_PARTITIONS & (CONFIG_MAX_PARTITIONS - 1)) == 0, "an index is masked by it");
 
-	return !(bitmap & ~(receiver->bound[sender] & of_kind));
+/*
+ * Setting, which is to cost its caller little: registers are read and written here, and what most callers
+ * want is tested for first.
+ */
+
+static NOINLINE enum exit_action refuse(union guest_registers *regs, int32_t code)
+{
+	regs->rax = FFA_ERROR;
+	regs->rsi = regs->rcx = 0;
+	regs->rdx = (uint32_t)code;
+	return EXIT_NEXT;
+}
+
+/* `bound`: what the sender may set in `pending`, of which `vcpu` is told. */
+static inline enum exit_action set(union guest_registers *regs, struct spinlock *lock, const uint64_t *bound,
+				   uint64_t *pending, struct vcpu_shared *vcpu)
+{
+	const uint64_t bitmap = (uint32_t)regs->rcx | regs->r8 << 32;
+	uint64_t before;
+
+	spin_lock(lock);
+	before = *pending;
+	if (unlikely(bitmap & ~*bound)) {
+		spin_unlock(lock);
+		return refuse(regs, FFA_DENIED);
+	}
+	*pending = before | bitmap;
+	spin_unlock(lock);
+	regs->rax = FFA_SUCCESS_32;
+	regs->rsi = regs->rdx = regs->rcx = 0;
+	if (likely(bitmap & ~before))
+		vcpu_raise_event(vcpu, BH_EVENT_NOTIFICATION);
+	else if (!bitmap)
+		return refuse(regs, FFA_INVALID_PARAMETERS);
+	return EXIT_NEXT;
+}
+
+/* Those that anybody of the receiver's may take, or of one of its vCPUs alone. */
+static NOINLINE enum exit_action set_by_flags(union guest_registers *regs, struct ffa *receiver,
+					      uint32_t sender)
+{
+	const uint32_t flags = (uint32_t)regs->rdx, index = flags >> FFA_NOTIFY_VCPU_SHIFT;
+	const uint32_t count = receiver->vcpu[0].partition->vcpu_count;
+	struct ffa_vcpu *vcpu = &receiver->vcpu[clamp_index(index, count)];
+
+	if (flags & ~SET_FLAGS || index >= count || (index && !(flags & FFA_NOTIFY_PER_VCPU)))
+		return refuse(regs, FFA_INVALID_PARAMETERS);
+	if (flags & FFA_NOTIFY_PER_VCPU)
+		return set(regs, &receiver->lock, &receiver->bound_per_vcpu[sender], &vcpu->notifications,
+			   vcpu->shared);
+	return set(regs, &receiver->lock, &receiver->bound[sender], &receiver->notifications, vcpu->shared);
 }
 
 enum exit_action ffa_notification_set(struct vcpu *vcpu, const struct call_arguments *in,
 				      struct call_results *out)
 {
-	struct partition *partition = vcpu->partition, *receiver = ffa_peer(partition, receiver_of(in));
-	uint64_t bitmap = bitmap_of(vcpu, in), index = in->x2 >> FFA_NOTIFY_VCPU_SHIFT, before;
-	_Atomic uint64_t *pending;
-	bool allowed;
+	union guest_registers *regs = &vcpu->regs;
+	const uint32_t sender = vcpu->partition->id, ids = (uint32_t)regs->rsi;
+	const struct ffa_peer *peer = &vcpu->partition->ffa->peer[ffa_place(ids)];
+	struct ffa *receiver = peer->ffa;
 
-	if (sender_of(in) != ffa_id(partition) || !receiver || !bitmap || in->x2 & ~(uint64_t)SET_FLAGS ||
-	    index >= receiver->vcpu_count || (index && !(in->x2 & FFA_NOTIFY_PER_VCPU)))
-		return ffa_error(out, FFA_INVALID_PARAMETERS);
-	index = clamp_index(index, receiver->vcpu_count);
-	pending = in->x2 & FFA_NOTIFY_PER_VCPU ? &receiver->ffa->vcpu[index].notifications
-					       : &receiver->ffa->notifications;
-	spin_lock(&receiver->ffa->lock);
-	allowed = may_set(receiver->ffa, partition->id, bitmap, in->x2);
-	before = allowed ? atomic_fetch_or(pending, bitmap) : bitmap;
-	spin_unlock(&receiver->ffa->lock);
-	if (!allowed)
-		return ffa_error(out, FFA_DENIED);
-	if (bitmap & ~before)
-		ffa_raise(receiver, (uint32_t)index, BH_EVENT_NOTIFICATION);
-	return ffa_success(out);
+	(void)in, (void)out;
+	if (unlikely(peer->ids != ids))
+		return refuse(regs, FFA_INVALID_PARAMETERS);
+	if (unlikely((uint32_t)regs->rdx))
+		return set_by_flags(regs, receiver, sender);
+	return set(regs, &receiver->lock, &receiver->bound[sender], &receiver->notifications,
+		   receiver->vcpu[0].shared);
+}
+
+/* With the lock: those of all vCPUs and of this one. */
+static uint64_t take_pending(struct ffa *ffa, struct ffa_vcpu *own)
+{
+	uint64_t pending = ffa->notifications | own->notifications;
+
+	ffa->notifications = own->notifications = 0;
+	return pending;
 }
 
 /* x1: the vCPU in the upper half, oneself in the lower. */
@@ -143,9 +192,11 @@ enum exit_action ffa_notification_get(struct vcpu *vcpu, const struct call_argum
 	    in->x2 & ~(uint64_t)GET_FLAGS)
 		return ffa_error(out, FFA_INVALID_PARAMETERS);
 	index = clamp_index(index, partition->vcpu_count);
-	if (in->x2 & FFA_GET_PARTITIONS)
-		bitmap = atomic_exchange(&ffa->notifications, 0) |
-			 atomic_exchange(&ffa->vcpu[index].notifications, 0);
+	if (in->x2 & FFA_GET_PARTITIONS) {
+		spin_lock(&ffa->lock);
+		bitmap = take_pending(ffa, &ffa->vcpu[index]);
+		spin_unlock(&ffa->lock);
+	}
 	if (in->x2 & FFA_GET_HYPERVISOR)
 		framework = atomic_exchange(&ffa->framework, 0);
 	vcpu->regs.r8 = (uint32_t)bitmap;

@@ -84,12 +84,6 @@ static enum exit_action event_page(struct vcpu *vcpu, const struct call_argument
 	return answer(out, SMCCC_SUCCESS);
 }
 
-void vcpu_raise_event(struct vcpu_shared *target, unsigned event)
-{
-	atomic_fetch_or(&target->events, 1ull << event);
-	vcpu_request(target, REQUEST_INTERRUPT);
-}
-
 bool events_due(struct vcpu *vcpu)
 {
 	struct bh_event_page *page = vcpu->event_page;

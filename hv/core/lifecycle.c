@@ -321,13 +321,19 @@ void partition_check_alive(struct partition *partition)
  * Requests
  */
 
+void vcpu_kick(const struct vcpu_shared *target)
+{
+	if (target->cpu != this_cpu->index)
+		apic_kick(cpus[target->cpu].apic_id);
+}
+
 void vcpu_request(struct vcpu_shared *target, uint32_t requests)
 {
 	uint32_t before = atomic_fetch_or(&target->requests, requests);
 
 	/* Bits that were set already have been kicked for, and are looked at before the next entry. */
-	if ((before & requests) != requests && target->cpu != this_cpu->index)
-		apic_send(cpus[target->cpu].apic_id, VECTOR_KICK);
+	if ((before & requests) != requests)
+		vcpu_kick(target);
 }
 
 /* However short a guest's periods are, it gets so many ticks of the TSC for itself in between: else not one

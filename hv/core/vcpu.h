@@ -189,6 +189,8 @@ static inline const struct trace_entry *vcpu_past_exit(const struct vcpu *vcpu, 
 
 /* Sets request bits and makes the vCPU's CPU look at them at once (an IPI unless it is this one). Any CPU. */
 void vcpu_request(struct vcpu_shared *target, uint32_t requests);
+/* For one that has just set a request bit itself, which was clear before. */
+void vcpu_kick(const struct vcpu_shared *target);
 
 /* Arms or disarms (TIMER_NEVER) a timer of this CPU's vCPU. */
 void vcpu_set_timer(struct vcpu *vcpu, enum timer_kind kind, uint64_t deadline);

@@ -307,6 +307,11 @@ void vcpu_request(struct vcpu_shared *target, uint32_t requests)
 	atomic_fetch_or(&target->requests, requests);
 }
 
+void vcpu_kick(const struct vcpu_shared *target)
+{
+	require(atomic_load(&target->requests) != 0, "a kick for something");
+}
+
 void vcpu_set_timer(struct vcpu *vcpu, enum timer_kind kind, uint64_t deadline)
 {
 	vcpu->timer[kind] = deadline;
