@@ -170,6 +170,17 @@ void *device_map(hpa_t device, uint64_t size, uint32_t flags)
 	return (void *)(place + device.value % PAGE_SIZE);
 }
 
+enum status cpu_open_window(uint32_t cpu, struct page_map *window)
+{
+	if (cpu >= cpu_count || !cpus[cpu].cr3.value)
+		return ERR_INVALID;
+	*window = (struct page_map){.format = &host_format,
+				    .source = &pool_pages,
+				    .root = cpus[cpu].cr3,
+				    .max_level = HOST_MAX_LEVEL};
+	return OK;
+}
+
 enum status cpu_attach_window(uint32_t cpu, const struct page_map *window)
 {
 	const uint64_t *from = pool_reach(window->root);

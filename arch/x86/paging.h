@@ -27,9 +27,14 @@ enum status paging_create_cpu(const struct percpu_frames *frames, hpa_t *cr3) MU
 void *device_map(hpa_t device, uint64_t size, uint32_t flags) MUST_CHECK;
 
 /*
- * Shows a partition's memory to the CPU of one of its vCPUs: the top-level entries of `window` (GUEST_WINDOW
- * and MODULE_WINDOW) become part of that CPU's tables, so later changes below them are seen too. ERR_INVALID:
- * no such CPU.
+ * A partition's windows are built on the tables of its first vCPU's CPU: GUEST_WINDOW and MODULE_WINDOW are
+ * `window`'s to fill. ERR_INVALID: no such CPU.
+ */
+enum status cpu_open_window(uint32_t cpu, struct page_map *window) MUST_CHECK;
+
+/*
+ * Shows them to the CPU of another one, too: the top-level entries become part of that CPU's tables, so later
+ * changes below them are seen there. ERR_INVALID: no such CPU.
  */
 enum status cpu_attach_window(uint32_t cpu, const struct page_map *window) MUST_CHECK;
 

@@ -345,14 +345,14 @@ static enum status build_maps(struct partition *partition, const struct boot_inf
 				largest_leaf(virt_features.large_pages, virt_features.giant_pages));
 
 	if (!status)
-		status = page_map_create(&partition->window, &host_format, &pool_pages, 2);
+		status = cpu_open_window(partition->vcpu[0].cpu, &partition->window);
 	if (!status)
 		status = map_memory(partition);
 	if (!status)
 		status = map_files(partition, &boot->module[partition->id], &boot->initrd[partition->id]);
 	if (!status)
 		status = place_apic_page(partition);
-	for (uint32_t i = 0; !status && i < partition->vcpu_count; i++)
+	for (uint32_t i = 1; !status && i < partition->vcpu_count; i++)
 		status = cpu_attach_window(partition->vcpu[i].cpu, &partition->window);
 	if (status)
 		log_error("partition %s: no page tables: %s", partition_name(partition), status_name(status));

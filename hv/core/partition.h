@@ -101,7 +101,8 @@ struct partition {
 	uint64_t apic_window;		  /* where its CPUs see it: in the module window, behind the files */
 	bool apic_mapped;		  /* device_lock: it is in the guest's map */
 	uint64_t memory_low, memory_high; /* bytes from GPA 0; full: bytes from 4 GiB */
-	struct page_map window; /* host tables below GUEST_WINDOW and MODULE_WINDOW, shared by its CPUs */
+	struct page_map window; /* host tables of vCPU 0's CPU; below GUEST_WINDOW and MODULE_WINDOW of all
+				   its CPUs */
 	uint32_t extent_count;
 	struct memory_extent extent[PARTITION_EXTENTS]; /* sorted by GPA */
 	struct guest_file image, initrd;
