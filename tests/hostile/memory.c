@@ -8,16 +8,18 @@
  */
 #include "hostile.h"
 
-#define TABLE_ENTRIES 512
-#define ADDRESS_MASK  0x000FFFFFFFFFF000ull
-#define ENTRY_TABLE   3u	     /* present, writable */
-#define ENTRY_LARGE   0x83u	     /* and a page of 2 MiB */
-#define WINDOW	      (511ull << 30) /* a virtual address nobody else uses */
-#define NOT_CANONICAL 0x800000000000ull
-#define COPY_FROM     0x10000ull
-#define PATTERN	      0x5A5A5A5A5A5A5A5Aull
-#define CODE_RET      0xC3u
-#define CODE_PREFIX   0x66u
+#define TABLE_ENTRIES	512
+#define ADDRESS_MASK	0x000FFFFFFFFFF000ull
+#define ENTRY_TABLE	3u	       /* present, writable */
+#define ENTRY_LARGE	0x83u	       /* and a page of 2 MiB */
+#define WINDOW		(511ull << 30) /* a virtual address nobody else uses */
+#define NOT_CANONICAL	0x800000000000ull
+#define FOUR_GIB	(4ull << 30)
+#define GIANT_PAGE_SIZE (1ull << 30)
+#define COPY_FROM	0x10000ull
+#define PATTERN		0x5A5A5A5A5A5A5A5Aull
+#define CODE_RET	0xC3u
+#define CODE_PREFIX	0x66u
 
 #define CPUID_ADDRESS_SIZES 0x80000008u
 
@@ -105,6 +107,25 @@ static void trap_at_end(void)
 	at[0] = 0x0F;
 	at[1] = 0xA2; /* cpuid */
 	__asm__ volatile("call *%0" : : "r"(at) : "rax", "rbx", "rcx", "rdx", CLOBBERS);
+}
+
+/* modes.asm */
+void run_32_bit(uint32_t from);
+
+/* The last instruction below 4 GiB traps in 32-bit code: EIP is 0 behind it (SDM 1, 3.5). */
+static void trap_below_4g(void)
+{
+	uint64_t *const entry = &level3()[FOUR_GIB / GIANT_PAGE_SIZE - 1], before = *entry;
+
+	interrupts_off();
+	((volatile uint8_t *)HIDDEN)[LARGE_PAGE_SIZE - 2] = 0x0F;
+	((volatile uint8_t *)HIDDEN)[LARGE_PAGE_SIZE - 1] = 0xA2; /* cpuid */
+	window_table[TABLE_ENTRIES - 1] = HIDDEN | ENTRY_LARGE;
+	*entry = (uint64_t)window_table | ENTRY_TABLE;
+	write_cr3(read_cr3());
+	run_32_bit((uint32_t)(FOUR_GIB - 2));
+	*entry = before;
+	write_cr3(read_cr3());
 }
 
 /* A read-modify-write counts as a write. */
@@ -199,6 +220,7 @@ const struct attack memory_attacks[] = {
 	{"write-straddling", write_there, MEMORY_END(-4), 8},
 	{"execute-straddling", execute_straddling, MEMORY_END(-1), 0},
 	{"trap-at-the-end", trap_at_end, MEMORY_END(-2), 0},
+	{"trap-below-4g", trap_below_4g, 0, 0},
 	{"exchange-beyond", exchange_there, MEMORY_END(0), 0},
 	{"push-beyond", push_there, MEMORY_END(8), 0},
 	{"copy-beyond", copy_there, MEMORY_END(-8), 0},

@@ -1,12 +1,17 @@
-; Out of long mode into a protected mode of 32 bits, without paging, where there are still hardware tasks (SDM 3A 7.3), and into one of
+; Two ways out of 64-bit mode: switch_task goes
+; out of long mode into a protected mode of 32 bits, without paging, where there are still hardware tasks (SDM 3A 7.3), and into one of
 ; those. Both tasks' segments are there and in order; the new one begins with an undefined instruction and no interrupt table.
+; run_32_bit goes to 32-bit code of long mode, and comes back.
 
 global switch_task
+global run_32_bit
 
 CODE32      equ 0x08
 DATA        equ 0x10
 OLD_TASK    equ 0x18
 NEW_TASK    equ 0x20
+CODE64      equ 0x28
+FAR_JUMP    equ 0xEA
 TASK_LIMIT  equ 103
 TASK_EIP    equ 32
 TASK_EFLAGS equ 36
@@ -59,6 +64,36 @@ bits 32
 begin:
 	ud2
 
+; void run_32_bit(uint32_t from): with interrupts off. The code ends at address 0, where a jump back is put.
+bits 64
+run_32_bit:
+	push	rbx
+	push	rbp
+	mov	ebp, cs
+	sgdt	[rel own_gdt]
+	lea	rax, [rel gdt]
+	mov	[rel gdt.pointer + 2], rax
+	lgdt	[rel gdt.pointer]
+	xor	ecx, ecx
+	lea	rax, [rel .back]
+	mov	byte [rcx], FAR_JUMP
+	mov	[rcx + 1], eax
+	mov	word [rcx + 5], CODE64
+	mov	edi, edi
+	push	CODE32
+	push	rdi
+	retfq
+.back:
+	lgdt	[rel own_gdt]
+	lea	rax, [rel .own]
+	push	rbp
+	push	rax
+	retfq
+.own:
+	pop	rbp
+	pop	rbx
+	ret
+
 section .data align=16
 gdt:
 	dq	0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF
@@ -68,9 +103,14 @@ gdt:
 .new:
 	dw	TASK_LIMIT, 0
 	db	0, 0x89, 0, 0
+.code64:
+	dq	0x00AF9B000000FFFF
 .end:
 .pointer:
 	dw	.end - gdt - 1
+	dq	0
+own_gdt:
+	dw	0
 	dq	0
 no_table:
 	dw	0

@@ -101,6 +101,6 @@ def test_refused_entry_is_explained_on_svm():
 def test_refused_entry_is_explained_on_vtx():
     with entry_of("bochs", "full") as machine:
         machine.expect_boot("fault: VM entry failed: invalid guest state")
-        machine.said("bulkhead", STAMP + r"error: partition beta: vCPU 0: VM entry: guest RIP is 0x100000000: "
-                     r"expected bits 63:32 to be 0 \(SDM 3C 27\.3\.1\.4\)")
+        machine.said("bulkhead", STAMP + r"error: partition beta: vCPU 0: VM entry: guest TR access rights is 0x83: "
+                     r"expected the type of a busy TSS \(SDM 3C 27\.3\.1\.2\)")
         machine.wait_end()

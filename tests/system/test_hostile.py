@@ -111,6 +111,7 @@ MEMORY = {
     "write-straddling": outside("writes to", MEMORY_END),
     "execute-straddling": executes(MEMORY_END, window(MEMORY_END - 1)),
     "trap-at-the-end": executes(MEMORY_END, f"{WINDOW + (2 << 20):#x}"),
+    "trap-below-4g": "goes on",
     "exchange-beyond": outside("writes to", MEMORY_END),
     "push-beyond": outside("writes to", MEMORY_END),
     "copy-beyond": outside("writes to", MEMORY_END),

@@ -42,8 +42,7 @@ static ALWAYS_INLINE void settle_instruction(uint64_t interruptibility, uint64_t
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_STEP);
 }
 
-/* RIP does not wrap at 4 GiB outside 64-bit mode: a guest that traps on the last instruction there fails its
- * next entry. */
+/* RIP does not wrap at 4 GiB outside 64-bit mode: slow.c sees to that when the next entry fails for it. */
 static ALWAYS_INLINE void skip(uint64_t rip, uint64_t length)
 {
 	uint64_t interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);

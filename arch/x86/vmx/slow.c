@@ -223,11 +223,30 @@ static exit_handler *const handlers[VMEXIT_REASONS] = {
 	[VMEXIT_ENCLS] = undefined,
 };
 
+/*
+ * Trapped instructions move RIP on without a look at its width, which would cost each of them. Behind the
+ * last one below 4 GiB it is 0 again outside 64-bit mode; there the CPU refuses an entry with more bits
+ * (27.3.1.4), and changes nothing.
+ */
+static bool wrap_rip(void)
+{
+	const uint64_t rip = vmread(VMCS_GUEST_RIP);
+	const bool code_64 =
+		(vmread(VMCS_GUEST_EFER) & EFER_LMA) && (vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_LONG_CODE);
+
+	if (code_64 || rip <= UINT32_MAX)
+		return false;
+	vmwrite(VMCS_GUEST_RIP, (uint32_t)rip);
+	return true;
+}
+
 /* The CPU checked the guest's state at an entry and did not like it (27.8): reason bit 31. */
 static enum exit_action entry_failed(struct vcpu *vcpu, uint32_t reason)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 
+	if (reason == VMEXIT_INVALID_GUEST_STATE && wrap_rip())
+		return EXIT_AGAIN;
 	if (reason == VMEXIT_MACHINE_CHECK_AT_ENTRY)
 		take_machine_check();
 	exit_fault(vcpu, "VM entry failed: %s%s%s", vmx_reason_name(reason), qualification ? ": " : "",
