@@ -18,6 +18,9 @@ from system import BUILD, ICOUNT_SHIFT, System  # noqa: E402
 from study import read_statistics  # noqa: E402
 import linux  # noqa: E402
 
+# Bochs twice: as a CPU with all of VT-x, and as one that leaves local APICs to the hypervisor.
+MACHINES = {"bochs": ("bochs", None), "no-apicv": ("bochs", "corei7_sandy_bridge_2600k"), "qemu": ("qemu", None)}
+
 # Goals: what is aimed at, in instructions per round trip.
 GOALS = {"cpuid": 100, "hypercall": 100, "msr_read": 120, "port_write": 150, "mmio_write": 300,
          "notification_set": 200, "self_ipi_hlt_eoi": 800, "hlt_timer": 800}
@@ -88,42 +91,43 @@ cmdline = console=ttyS0 tsc=reliable {clock} nowatchdog sysctl.vm.compaction_pro
 LINUX_CLOCK = {"qemu": "pmtmr=0", "bochs": ""}
 
 
-def boot(platform, config, cpus):
+def boot(machine, config, cpus):
+    platform, model = MACHINES[machine]
     files = {f"\\guests\\{name}-para.elf": os.path.join(BUILD, f"guests/{name}-para.elf") for name in ("ping", "pong")}
-    return System(platform, config, cpus=cpus, memory=512, icount=platform == "qemu", files=files)
+    return System(platform, config, cpus=cpus, memory=512, model=model, icount=platform == "qemu", files=files)
 
 
-def ticks_per_instruction(platform):
-    return 1 << ICOUNT_SHIFT if platform == "qemu" else 1
+def ticks_per_instruction(machine):
+    return 1 << ICOUNT_SHIFT if machine == "qemu" else 1
 
 
-def measure(platform, mode):
+def measure(machine, mode):
     """Every `bench` line of one guest: {operation: [median, min]}. On a CPU of its own, away from the console."""
-    with boot(platform, BENCH_CONFIG.format(mode=mode, cpu=1), 2) as system:
+    with boot(machine, BENCH_CONFIG.format(mode=mode, cpu=1), 2) as system:
         system.expect_boot(r"bench begin")
         system.expect(r"bench done", timeout=600)
-        return figures(system, platform)
+        return figures(system, machine)
 
 
-def figures(system, platform):
+def figures(system, machine):
     """Every `bench` line so far: {operation: [median, min]}."""
-    ticks = ticks_per_instruction(platform)
+    ticks = ticks_per_instruction(machine)
     return {name: [round(int(median) / ticks), round(int(low) / ticks)]
             for name, median, low in MEASURED.findall(system.transcript)}
 
 
-def measure_pair(platform):
+def measure_pair(machine):
     """What partitions pay to talk to each other. On QEMU CPUs take turns, so only what one CPU does alone counts there."""
-    with boot(platform, PAIR_CONFIG, 3) as system:
+    with boot(machine, PAIR_CONFIG, 3) as system:
         system.expect_boot(r"ping: partition 1")
         system.expect(r"ping: done", timeout=600)
-        return figures(system, platform)
+        return figures(system, machine)
 
 
-def measure_life(platform):
+def measure_life(machine):
     """Boot cost, sizes, and exits per heartbeat of both guests."""
     result = {}
-    with boot(platform, BEAT_CONFIG.format(beats=HEARTBEATS), 2) as system:
+    with boot(machine, BEAT_CONFIG.format(beats=HEARTBEATS), 2) as system:
         system.expect_boot(r"summary")
         system.wait_end()
         text = system.transcript
@@ -132,7 +136,7 @@ def measure_life(platform):
                           ("image_kib", r"image (\d+) KiB"), ("resident_kib", r"(\d+) KiB resident")):
         found = re.search(pattern, text)
         if found:
-            result[name] = int(found.group(1)) // (ticks_per_instruction(platform) if "entry" in name else 1)
+            result[name] = int(found.group(1)) // (ticks_per_instruction(machine) if "entry" in name else 1)
     for mode in ("full", "para"):
         found = re.search(rf"\|\s+{mode}\s+system off\s+\S+ s\s+(\d+)", text)
         if found:
@@ -159,11 +163,12 @@ def wait_until(system, end):
         time.sleep(1)
 
 
-def measure_linux(platform):
+def measure_linux(machine):
     """Exits of Debian's cloud kernel by class: from its entry to the shell's prompt, and per second of the idle shell."""
     files = {"\\linux\\vmlinuz": linux.kernel(), "\\linux\\initrd": linux.initramfs()}
+    platform, model = MACHINES[machine]
     config = LINUX_CONFIG.format(clock=LINUX_CLOCK[platform])
-    with System(platform, config, cpus=2, memory=512, files=files) as system:
+    with System(platform, config, cpus=2, memory=512, model=model, files=files) as system:
         system.said("linux", r"Enter 'help' for a list of built-in commands\.", timeout=SHELL_TIMEOUT)
         booted, boot_exits = exits_at(system)
         wait_until(system, booted + SETTLE_S)
@@ -175,33 +180,32 @@ def measure_linux(platform):
 
 
 def print_linux(results):
-    print(f"\n{'exits of Linux':34}" + "".join(f"{p + ' boot':>14}{'idle/s':>8}" for p in results) + f"{'goal':>8}")
+    print(f"\n{'exits of Linux':34}" + "".join(f"{machine + ' boot':>16}{'idle/s':>8}" for machine in results) + f"{'goal':>8}")
     counted = [result["linux"][phase] for result in results.values() for phase in ("boot", "idle")]
     for name in sorted({name for counts in counted for name in counts}):
-        print(f"  {name:32}" + "".join(f"{result['linux']['boot'].get(name, '-'):>14}{result['linux']['idle'].get(name, '-'):>8}"
+        print(f"  {name:32}" + "".join(f"{result['linux']['boot'].get(name, '-'):>16}{result['linux']['idle'].get(name, '-'):>8}"
                                        for result in results.values()))
-    print(f"  {'all':32}" + "".join(f"{sum(result['linux']['boot'].values()):>14}{sum(result['linux']['idle'].values()):>8.2f}"
+    print(f"  {'all':32}" + "".join(f"{sum(result['linux']['boot'].values()):>16}{sum(result['linux']['idle'].values()):>8.2f}"
                                    for result in results.values()) + f"{IDLE_GOAL:>8}")
 
 
 def print_table(results):
-    platforms = list(results)
-    operations = sorted({(mode, name) for platform in platforms for mode in ("para", "full", "pair")
-                         for name in results[platform][mode]})
-    print(f"{'instructions per round trip':34}" + "".join(f"{p + ' median':>14}{'min':>8}" for p in platforms) +
+    operations = sorted({(mode, name) for result in results.values() for mode in ("para", "full", "pair")
+                         for name in result[mode]})
+    print(f"{'instructions per round trip':34}" + "".join(f"{machine + ' median':>16}{'min':>8}" for machine in results) +
           f"{'goal':>8}")
     for mode, name in operations:
         row = f"  {mode:5} {name:26}"
-        for platform in platforms:
-            median, low = results[platform][mode].get(name, ("-", "-"))
-            row += f"{median:>14}{low:>8}"
+        for result in results.values():
+            median, low = result[mode].get(name, ("-", "-"))
+            row += f"{median:>16}{low:>8}"
         print(row + f"{GOALS.get(name, ''):>8}")
     print()
-    keys = sorted({key for platform in platforms for key in results[platform]["life"]})
+    keys = sorted({key for result in results.values() for key in result["life"]})
     for key in keys:
         row = f"  {key.replace('_', ' '):32}"
-        for platform in platforms:
-            row += f"{results[platform]['life'].get(key, '-'):>14}{'':8}"
+        for result in results.values():
+            row += f"{result['life'].get(key, '-'):>16}{'':8}"
         print(row + (f"{RESIDENT_GOAL_KIB:>8}" if key == "resident_kib" else ""))
 
 
@@ -210,11 +214,12 @@ def main():
     parser.add_argument("--platform", action="append", choices=["qemu", "bochs"])
     options = parser.parse_args()
     results = {}
-    for platform in options.platform or ["bochs", "qemu"]:
-        results[platform] = {mode: measure(platform, mode) for mode in ("para", "full")}
-        results[platform]["pair"] = measure_pair(platform)
-        results[platform]["life"] = measure_life(platform)
-        results[platform]["linux"] = measure_linux(platform)
+    for machine, (platform, _) in MACHINES.items():
+        if platform in (options.platform or [platform]):
+            results[machine] = {mode: measure(machine, mode) for mode in ("para", "full")}
+            results[machine]["pair"] = measure_pair(machine)
+            results[machine]["life"] = measure_life(machine)
+            results[machine]["linux"] = measure_linux(machine)
     print_table(results)
     print_linux(results)
     path = os.path.join(BUILD, "bench.json")
