@@ -1,7 +1,8 @@
 """One booted Bulkhead, on either emulator, with its serial line under pexpect.
 
 Bochs proves VT-x and QEMU's TCG proves SVM. The serial line is a socket on both, so a test reads and types the same way.
-Escape sequences are taken out of what tests see; the erasing of the live line (CR ESC [ K) becomes a line end.
+Escape sequences are taken out of what tests see. A line that is shown before it is whole is erased (CR ESC [ K) and shown again:
+what was erased stays in the transcript, marked, and is no line.
 """
 
 import os
@@ -22,6 +23,7 @@ import emulator  # noqa: E402
 import exits  # noqa: E402
 
 ERASE_LINE = re.compile(rb"\r\x1b\[K")
+ERASED = " [erased]"
 ESCAPE = re.compile(rb"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
 UNFINISHED_ESCAPE = re.compile(rb"(\r?\x1b(\[[0-9;?=]*|[()])?|\r)\Z")
 
@@ -49,7 +51,7 @@ class CleanSerial(fdpexpect.fdspawn):
         unfinished = UNFINISHED_ESCAPE.search(raw)
         self.held = unfinished.group(0) if unfinished else b""
         raw = raw[:len(raw) - len(self.held)]
-        text = ESCAPE.sub(b"", ERASE_LINE.sub(b"\n", raw))
+        text = ESCAPE.sub(b"", ERASE_LINE.sub(ERASED.encode() + b"\n", raw))
         self.transcript += text
         return text
 
@@ -186,7 +188,7 @@ class System:
         wanted, deadline = re.compile(pattern), time.monotonic() + timeout
         while True:
             end = self.serial.transcript.rfind(b"\n") + 1
-            for line in self.serial.transcript[since:end].decode("utf-8", "replace").splitlines():
+            for line in self.lines(since):
                 match = wanted.fullmatch(line)
                 if match:
                     return match
@@ -201,6 +203,7 @@ class System:
         """The whole lines of the transcript from `since` on; with `who`: those of one source, without the prefix."""
         end = self.serial.transcript.rfind(b"\n") + 1
         lines = self.serial.transcript[since:end].decode("utf-8", "replace").splitlines()
+        lines = [line for line in lines if not line.endswith(ERASED)]
         if who is None:
             return lines
         prefix = re.compile(rf"{who} *\| (.*)")

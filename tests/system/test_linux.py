@@ -87,13 +87,6 @@ def wait_shell(machine, guest, since=0):
     machine.said(guest, r"Enter 'help' for a list of built-in commands\.", since, timeout=SHELL_TIMEOUT)
 
 
-def finished(lines):
-    """Without what a line looked like before it was whole: its beginning, or after a "<" its end."""
-    following = [*lines[1:], ""]
-    return [line for line, after in zip(lines, following)
-            if not line.startswith("<") and (line == after or not after.startswith(line))]
-
-
 def type_in(machine, text):
     """As much at a time as the hypervisor's own 16550 holds, on an emulated CPU of 4 MHz: faster typing loses characters."""
     for start in range(0, len(text), 8):
@@ -107,7 +100,7 @@ def shell(machine, guest, command, timeout=LINE_TIMEOUT):
     since = machine.mark()
     type_in(machine, f"{command}; echo \"status=\"$?\r")
     status = machine.said(guest, r"status=(\d+)", since, timeout)[1]
-    said = finished(machine.lines(since, guest))
+    said = machine.lines(since, guest)
     assert status == "0", said
     return [line for line in said if not line.startswith(("status=", f"{guest}#"))]
 
