@@ -207,7 +207,8 @@ struct bh_queue_end {
 /* As many bytes as there are or fit at once: 0 when the queue is full or empty. */
 uint32_t bh_queue_write(struct bh_queue_end *end, const void *bytes, uint32_t size);
 uint32_t bh_queue_read(struct bh_queue_end *end, void *bytes, uint32_t size);
-/* True: the other end will wake this one when there is room (bytes); false: there is by now. */
+/* After a moment's look: true: the other end will wake this one when there is room (bytes); false: there is
+ * by now. */
 bool bh_queue_sleep_writer(struct bh_queue_end *end);
 bool bh_queue_sleep_reader(struct bh_queue_end *end);
 

@@ -2,6 +2,7 @@
  * Memory of two partitions: the descriptors of docs/abi.md, and a queue in what is shared.
  */
 #include "../common/text.h"
+#include "../common/x86.h"
 #include "internal.h"
 
 #define PAGE_SIZE 4096
@@ -143,9 +144,24 @@ uint32_t bh_queue_read(struct bh_queue_end *end, void *bytes, uint32_t size)
 	return count;
 }
 
+/* Sleep and wake-up cost more than a moment's patience: in a steady flow nobody sleeps, and nothing exits. */
+#define PATIENCE 4096
+
+static bool moves(const struct bh_queue *queue, uint32_t apart)
+{
+	for (int looks = 0; looks < PATIENCE; looks++) {
+		if (load(&queue->head) - load(&queue->tail) != apart)
+			return true;
+		spin_hint();
+	}
+	return false;
+}
+
 /* False, and awake, if the positions are no longer `apart`. */
 static bool sleep(struct bh_queue *queue, uint32_t *flag, uint32_t apart)
 {
+	if (moves(queue, apart))
+		return false;
 	__atomic_exchange_n(flag, 1, __ATOMIC_SEQ_CST);
 	if (load(&queue->head) - load(&queue->tail) == apart)
 		return true;

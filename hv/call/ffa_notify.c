@@ -108,7 +108,8 @@ _Static_assert((CONFIG_MAX_PARTITIONS & (CONFIG_MAX_PARTITIONS - 1)) == 0, "an i
 static NOINLINE enum exit_action refuse(union guest_registers *regs, int32_t code)
 {
 	regs->rax = FFA_ERROR;
-	regs->rsi = regs->rcx = 0;
+	regs->rsi = 0;
+	regs->rcx = 0;
 	regs->rdx = (uint32_t)code;
 	return EXIT_NEXT;
 }
@@ -129,7 +130,9 @@ static inline enum exit_action set(union guest_registers *regs, struct spinlock 
 	*pending = before | bitmap;
 	spin_unlock(lock);
 	regs->rax = FFA_SUCCESS_32;
-	regs->rsi = regs->rdx = regs->rcx = 0;
+	regs->rsi = 0;
+	regs->rdx = 0;
+	regs->rcx = 0;
 	if (likely(bitmap & ~before))
 		vcpu_raise_event(vcpu, BH_EVENT_NOTIFICATION);
 	else if (!bitmap)

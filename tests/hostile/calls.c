@@ -4,7 +4,7 @@
  * is believed by nobody. The guest's ports and APIC are the other half: it has none, so each is #GP(0).
  */
 #include "../../guests/lib/bulkhead.h"
-#include "hostile.h"
+#include "calls.h"
 
 #define OWNERS		 64u
 #define NUMBERS		 0x10000u
@@ -389,7 +389,7 @@ static void blind_flood(void)
 /*
  * Both vCPUs
  */
-static volatile bool race_ends;
+volatile bool race_ends;
 
 static void scribble(void *context)
 {
@@ -402,7 +402,7 @@ static void scribble(void *context)
 	}
 }
 
-static bool second_begins(void (*entry)(void *context), void *context)
+bool second_begins(void (*entry)(void *context), void *context)
 {
 	race_ends = false;
 	if (platform_cpu_start(SECOND, entry, context))
@@ -411,7 +411,7 @@ static bool second_begins(void (*entry)(void *context), void *context)
 	return false;
 }
 
-static void second_ends(void)
+void second_ends(void)
 {
 	race_ends = true;
 	while (platform_cpu_running(SECOND))
@@ -567,7 +567,7 @@ static void write_apic_msr(void)
 #define TOP_PAGE    0xFFFFFFFFFFFFF000ull
 #define HIGH_PAGE   0x8000000000000000ull
 
-const struct attack platform_attacks[] = {
+static const struct attack call_attacks[] = {
 	/* Ids. Fast calls, and such as might yield: there are none. */
 	{"calls-of-all-owners", sweep_calls, SMCCC_FAST, 0},
 	{"yielding-calls-of-all-owners", sweep_calls, 0, 0},
@@ -651,3 +651,5 @@ const struct attack platform_attacks[] = {
 	{"apic-deadline", write_apic_msr, 0x6E0, 1},
 	{0},
 };
+
+const struct attack *const platform_tables[] = {call_attacks, sharing_attacks, NULL};

@@ -721,7 +721,7 @@ static void unknown_call(void)
 	observe(answer);
 }
 
-const struct attack platform_attacks[] = {
+static const struct attack device_attacks[] = {
 	{"all-ports-read", read_all_ports, 0, 0},
 	{"all-ports-written", write_all_ports, 0, 0},
 	{"serial-garbled", garble_serial, 0, 0},
@@ -797,3 +797,5 @@ const struct attack platform_attacks[] = {
 	{"unknown-call", unknown_call, 0x8000FFFF, 0},
 	{0},
 };
+
+const struct attack *const platform_tables[] = {device_attacks, NULL};

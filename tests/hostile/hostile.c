@@ -71,10 +71,18 @@ static uint64_t parse_hexadecimal(const char *text)
 	return value;
 }
 
+static const struct attack *find(const struct attack *table, const char *name)
+{
+	for (; table->name; table++)
+		if (string_equal(table->name, name))
+			return table;
+	return NULL;
+}
+
 static void run_line(char *line)
 {
 	static const struct attack *const tables[] = {memory_attacks, register_attacks, instruction_attacks,
-						      delivery_attacks, platform_attacks};
+						      delivery_attacks};
 	const char *argument = NULL;
 
 	for (char *c = line; *c; c++)
@@ -82,13 +90,15 @@ static void run_line(char *line)
 			*c = '\0';
 			argument = c + 1;
 		}
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		for (const struct attack *row = tables[i]; row->name; row++)
-			if (string_equal(row->name, line)) {
-				run(row, argument ? parse_hexadecimal(argument) : row->a);
-				return;
-			}
-	print_line("no attack %s", line);
+	const struct attack *row = NULL;
+	for (size_t i = 0; !row && i < sizeof(tables) / sizeof(tables[0]); i++)
+		row = find(tables[i], line);
+	for (size_t i = 0; !row && platform_tables[i]; i++)
+		row = find(platform_tables[i], line);
+	if (row)
+		run(row, argument ? parse_hexadecimal(argument) : row->a);
+	else
+		print_line("no attack %s", line);
 }
 
 static void serve_byte(uint8_t byte)

@@ -31,9 +31,9 @@ extern uint64_t attack_a;	    /* its `a`, or what was typed */
 /* A value to be told with the outcome, if the attack gets that far. */
 void observe(uint64_t value);
 
-/* Tables end with a row without name. The platform's own is calls.c's or devices.c's. */
-extern const struct attack memory_attacks[], register_attacks[], instruction_attacks[], delivery_attacks[],
-	platform_attacks[];
+/* Tables end with a row without name. The platform's own are those of calls.c or devices.c. */
+extern const struct attack memory_attacks[], register_attacks[], instruction_attacks[], delivery_attacks[];
+extern const struct attack *const platform_tables[]; /* up to a NULL */
 
 /* memory.c */
 #define FROM_MEMORY_END (1ull << 62) /* the upper half of `a`: the lower is signed, and counts from there */

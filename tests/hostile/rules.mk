@@ -14,7 +14,7 @@ $(GUESTS)/hostile/%.asm.o: tests/hostile/%.asm
 	$(NASM) -f elf64 -o $@ $<
 
 $(GUESTS)/hostile-full.debug: $(GUEST_FULL) $(HOSTILE_COMMON) $(GUESTS)/hostile/devices.o
-$(GUESTS)/hostile-para.debug: $(GUEST_PARA) $(HOSTILE_COMMON) $(GUESTS)/hostile/calls.o
+$(GUESTS)/hostile-para.debug: $(GUEST_PARA) $(HOSTILE_COMMON) $(GUESTS)/hostile/calls.o $(GUESTS)/hostile/sharing.o
 $(GUESTS)/victim.debug: $(GUEST_PARA) $(GUESTS)/hostile/victim.o
 
 $(GUESTS)/hostile-full.elf: $(GUESTS)/hostile-full.debug

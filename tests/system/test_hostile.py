@@ -49,6 +49,10 @@ pin          = {para}
 image        = \\guests\\hostile-para.elf
 on_fault     = restart
 max_restarts = 1000
+
+[channel wall]
+between = victim, para
+allow   = message, notify, share
 """
 
 FILES = {f"\\guests\\{name}.elf": os.path.join(BUILD, f"guests/{name}.elf")
@@ -352,6 +356,50 @@ CALLS = {
     "apic-base": GP,
     "apic-deadline": GP,
 }
+NO_MEMORY, BUSY, REFUSED = "goes on, fffffffd", "goes on, fffffffc", "goes on, fffffffa"
+HIDDEN = 0x600000
+SHARING = {
+    "share-as-another": INVALID_PSCI,
+    "share-with-itself": INVALID_PSCI,
+    "share-with-a-stranger": INVALID_PSCI,
+    "share-with-nobody": INVALID_PSCI,
+    "share-entries-outside": INVALID_PSCI,
+    "share-entries-in-the-header": INVALID_PSCI,
+    "share-entries-without-number": INVALID_PSCI,
+    "share-entries-of-no-size": INVALID_PSCI,
+    "share-composite-outside": INVALID_PSCI,
+    "share-composite-in-the-header": INVALID_PSCI,
+    "share-ranges-without-number": INVALID_PSCI,
+    "share-pages-without-number": INVALID_PSCI,
+    "share-nothing": INVALID_PSCI,
+    "share-not-aligned": INVALID_PSCI,
+    "share-beyond": INVALID_PSCI,
+    "share-straddling": INVALID_PSCI,
+    "share-top": INVALID_PSCI,
+    "share-high": INVALID_PSCI,
+    "share-apic": INVALID_PSCI,
+    "share-endlessly": NO_MEMORY,
+    "lend-what-is-in-use": "goes on, fffffffafffffffa",
+    "read-what-is-lent": outside("reads from", HIDDEN),
+    "write-what-is-lent": outside("writes to", HIDDEN),
+    "execute-what-is-lent": executes(HIDDEN, f"{HIDDEN:#x}"),
+    "lend-its-tables": "fault: page tables in memory it does not have, at GPA 0x[0-9a-f]+",
+    "offer-what-is-lent": "goes on, 0",
+    "handles-guessed": "goes on, 0",
+    "descriptions-begun": NO_MEMORY,
+    "descriptions-changing": "goes on, 0",
+    "lend-by-both": "goes on",
+    "notify-unasked": REFUSED,
+    "notify-as-another": INVALID_PSCI,
+    "notify-a-stranger": INVALID_PSCI,
+    "notify-no-vcpu": INVALID_PSCI,
+    "request-unasked": BUSY,
+    "request-as-another": INVALID_PSCI,
+    "request-as-the-framework": INVALID_PSCI,
+    "send-unasked": REFUSED,
+    "send-too-much": INVALID_PSCI,
+    "send-to-a-stranger": INVALID_PSCI,
+}
 
 
 def unserved(code, rip):
@@ -438,7 +486,7 @@ READABLE_ALSO = {("full", "sweep-low"): [0x6E0, *MTRRS],
                  ("qemu", "sweep-amd"): [0xC0010010, 0xC0010015, 0xC001001F, 0xC0010055, 0xC0010058, 0xC0010114, 0xC0010140,
                                          0xC0010141, 0xC0011020, 0xC0011022, 0xC0011023, 0xC0011029, 0xC001102A]}
 
-ATTACKS = [(mode, name, outcome) for mode, own in (("full", DEVICES), ("para", CALLS))
+ATTACKS = [(mode, name, outcome) for mode, own in (("full", DEVICES), ("para", CALLS | SHARING))
            for table in (MEMORY, REGISTERS, INSTRUCTIONS, DELIVERY, own) for name, outcome in table.items()]
 
 
