@@ -589,6 +589,35 @@ static void test_limits(void **state)
 	expect_error(offer(FFA_MEM_SHARE_32, describe(RW, 1)), FFA_NO_MEMORY);
 }
 
+/* Frames of others far away, until the table of owners has `count` entries. */
+static void fill_frames(uint32_t count)
+{
+	for (uint64_t at = 1ull << 40; machine_frames.count < count; at += 2 * PAGE_SIZE)
+		assert_int_equal(frames_add(&machine_frames, hpa(at), PAGE_SIZE, OWNER_FIRMWARE), OK);
+}
+
+/* The table has no room for its pieces; and where it has, they come back whatever way they stand. */
+static void test_full_table(void **state)
+{
+	uint32_t length, count = FRAMES_MAX - 4;
+	uint64_t handle;
+
+	(void)state;
+	fill_frames(count);
+	expect_error(offer(FFA_MEM_LEND_32, describe(RW, 1)), FFA_NO_MEMORY);
+	assert_int_equal(machine_frames.count, count);
+	machine_frames.count = --count;
+	handle = lend();
+	expect_success(reclaim(handle, 0));
+	length = describe(RW, 1); /* two pieces side by side, the second first */
+	put_range(fake.memory + TX, RANGES, MORE + PAGE_SIZE, 1);
+	put(fake.memory + TX, RANGES - 16, 2, 4);
+	handle = handle_of(offer(FFA_MEM_LEND_32, length));
+	share_partition_ended(&fake.partition);
+	assert_int_equal(machine_frames.count, count);
+	assert_null(share_find(handle));
+}
+
 /*
  * Ends
  */
@@ -797,6 +826,7 @@ int main(void)
 		CASE(test_relinquish_errors),
 		CASE(test_unmapped_is_not_flushed),
 		CASE(test_limits),
+		CASE(test_full_table),
 		CASE(test_owner_ends),
 		CASE(test_owner_ends_with_nothing_out),
 		CASE(test_borrower_ends),
