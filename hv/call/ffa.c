@@ -65,6 +65,18 @@ static bool is_ffa(uint32_t function)
 	       CALL_NUMBER(function) - ffa_service.first < ffa_service.count;
 }
 
+/* Interfaces that calls answer with, and nobody calls. */
+static bool is_answer(uint32_t function)
+{
+	static const uint32_t answers[] = {FFA_ERROR, FFA_SUCCESS_32, FFA_INTERRUPT, FFA_MEM_RETRIEVE_RESP,
+					   FFA_MEM_FRAG_RX};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(answers); i++)
+		if (answers[i] == function)
+			return true;
+	return false;
+}
+
 /* No call has properties to tell: buffers are of one page, memory is retrieved once. */
 static enum exit_action ffa_features(struct vcpu *vcpu, const struct call_arguments *in,
 				     struct call_results *out)
@@ -73,7 +85,7 @@ static enum exit_action ffa_features(struct vcpu *vcpu, const struct call_argume
 
 	if (wanted == FFA_FEATURE_NPI)
 		return answer(out, BH_EVENT_NOTIFICATION);
-	if (is_ffa(wanted) && call_find(vcpu->partition, wanted))
+	if (is_answer(wanted) || (is_ffa(wanted) && call_find(vcpu->partition, wanted)))
 		return ffa_success(out);
 	return ffa_error(out, FFA_NOT_SUPPORTED);
 }

@@ -4,6 +4,7 @@
 #include "arch/x86/machine.h"
 #include "hv/console/console.h"
 #include "hv/console/edit.h"
+#include "hv/core/virt.h"
 #include "hv/lib/printf.h"
 #include "hv/lib/string.h"
 
@@ -113,6 +114,18 @@ static void show_exits(const char *name, struct exit_statistics exits)
 		      (unsigned long long)(exits.count ? exits.tsc / exits.count : 0));
 }
 
+/* Those that share a class, or are rare. */
+static void show_reasons(const struct partition *partition)
+{
+	for (unsigned reason = 0; reason < EXIT_REASONS; reason++) {
+		uint64_t count = partition_reasons(partition, reason);
+
+		if (count)
+			console_print("  reason %s: %llu", virt->reason_name(reason),
+				      (unsigned long long)count);
+	}
+}
+
 static void show_statistics(const struct command *command, struct partition *partition)
 {
 	struct exit_statistics total = {0};
@@ -130,6 +143,7 @@ static void show_statistics(const struct command *command, struct partition *par
 		total.tsc += exits.tsc;
 	}
 	show_exits("all", total);
+	show_reasons(partition);
 }
 
 /* ---------------------------------------------------------------------------------------------------------

@@ -167,8 +167,10 @@ static inline const char *partition_name(const struct partition *partition)
 }
 const char *partition_state_name(const struct partition *partition);
 
-/* statistics.c: exits of all its vCPUs, and microseconds of its present or last life. From any CPU. */
+/* statistics.c: exits of all its vCPUs, by class and by rare reason, and microseconds of its present or last
+ * life. From any CPU. */
 struct exit_statistics partition_exits(const struct partition *partition, unsigned class);
+uint64_t partition_reasons(const struct partition *partition, unsigned reason);
 uint64_t partition_run_us(const struct partition *partition);
 
 struct boot_info;

@@ -17,6 +17,15 @@ struct exit_statistics partition_exits(const struct partition *partition, unsign
 	return sum;
 }
 
+uint64_t partition_reasons(const struct partition *partition, unsigned reason)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		sum += partition->vcpu[i].reasons[reason];
+	return sum;
+}
+
 uint64_t partition_run_us(const struct partition *partition)
 {
 	uint64_t start = partition->start_tsc;

@@ -36,6 +36,8 @@ enum exit_class { BH_EXIT_CLASS_LIST(EXIT_CLASS_ENUM) EXIT_CLASSES };
 #undef EXIT_CLASS_ENUM
 const char *exit_class_name(unsigned exit_class);
 
+#define EXIT_REASONS 256u /* reasons are counted modulo this: no two of a back end meet */
+
 struct exit_statistics {
 	uint64_t count;
 	uint64_t tsc; /* TSC ticks between exit and the next entry, summed */
@@ -95,6 +97,8 @@ struct vcpu_shared {
 	_Atomic uint64_t suspend_count; /* PSCI_STAT_COUNT: times it was suspended */
 	_Atomic uint64_t suspend_tsc;	/* PSCI_STAT_RESIDENCY: TSC ticks spent suspended */
 	struct exit_statistics statistics[EXIT_CLASSES];
+	uint32_t reasons[EXIT_REASONS]; /* exits that have not a class of their own, by the hardware's reason
+					 */
 };
 
 enum timer_kind {
@@ -167,6 +171,12 @@ struct vcpu {
 
 /* The vCPU of the CPU this runs on (constant address); its partition is NULL on a CPU without one. */
 extern struct vcpu this_vcpu[1];
+
+/* Off the short paths: what those do shows in the count of its class. */
+static inline void vcpu_count_reason(struct vcpu *vcpu, uint32_t reason)
+{
+	vcpu->shared->reasons[reason % EXIT_REASONS]++;
+}
 
 static inline void vcpu_note_exit(struct vcpu *vcpu, uint64_t rip, uint64_t reason)
 {

@@ -123,6 +123,8 @@ struct virt_ops {
 	void (*flush_guest_tlb)(struct vcpu *vcpu); /* after the guest map has shrunk: own CPU */
 
 	/* The last exit in the vendor's own words: reason, qualification, addresses. For fault reports. */
+	/* The hardware's word for a reason, as vcpu_shared.reasons counts them. */
+	const char *(*reason_name)(uint32_t reason);
 	void (*describe_exit)(struct vcpu *vcpu, char *out, size_t size);
 };
 

@@ -700,6 +700,22 @@ def test_victim_was_not_disturbed(machine):
     assert beat >= (seconds - VICTIM_LATE_S) * VICTIM_HZ
 
 
+REASONS = {"bochs": {"full": ["VMXON", "VMLAUNCH", "MONITOR", "control-register access"],
+                     "para": ["VMXOFF", "INVEPT", "WBINVD"]},
+           "qemu": {"full": ["VMRUN", "SKINIT", "CLGI", "MONITOR", "CR8_WRITE", "EXCP_DB"], "para": ["VMLOAD", "STGI", "WBINVD"]}}
+
+
+@pytest.mark.parametrize("mode", KEYBOARD)
+def test_attacks_are_counted(machine, platform, mode):
+    """The monitor tells by which instructions they came, however often the partition has started since."""
+    machine.give_keyboard("monitor")
+    since = machine.now()
+    machine.system.line(f"stats {mode}")
+    machine.said("bulkhead", r"  all .*", since)
+    for reason in REASONS[platform][mode]:
+        machine.said("bulkhead", rf"  reason {reason}: [1-9]\d*", since)
+
+
 def test_hypervisor_has_nothing_else_to_say(machine):
     """No panic, and no warning or error but the reports of attacks."""
     for line in machine.system.lines(who="bulkhead"):

@@ -77,8 +77,11 @@ def test_exits_are_read_from_what_the_hypervisor_tells(tmp_path, monkeypatch):
     monkeypatch.setattr(exits, "SEEN", str(tmp_path / "seen"))
     exits.note(b"bulkhead|   exit -0: triple fault (reason 0x2) at 7002, 1 time\r\n"
                b"bulkhead|   hypercall                       41            90000       2195\r\n"
+               b"bulkhead|   reason CR8_READ: 7\r\n"
+               b"bulkhead|   reason MOV DR: 0\r\n"
                b"bulkhead|   all                             41            90000       2195\r\n", "bochs")
     seen = set((tmp_path / "seen" / "bochs").read_text().splitlines())
-    assert seen == {"reason 0x2", "class triple fault", "class hypercall"}
+    assert seen == {"reason 0x2", "class triple fault", "class hypercall", "name CR8_READ"}
+    assert exits.counted(seen, "bochs", [("reason 0x12", "VMCALL"), ("reason 0x8", "CR8_READ")]) == {"reason 0x12", "reason 0x8"}
     reached, missed = exits.table(seen, [("reason 0x2", "triple fault"), ("reason 0x5", "I/O SMI"), ("reason 0xc", "HLT")])
-    assert reached == ["triple fault"] and missed == {exits.OUTSIDE: ["I/O SMI"], exits.NO_REPORT: ["HLT"]}
+    assert reached == ["triple fault"] and missed == {exits.OUTSIDE: ["I/O SMI"], exits.UNKNOWN: ["HLT"]}

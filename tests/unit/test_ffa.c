@@ -72,7 +72,8 @@ static void test_version(void **state)
 
 static void test_features(void **state)
 {
-	static const uint32_t known[] = {FFA_VERSION, FFA_RXTX_MAP_64, FFA_MSG_SEND2, FFA_CONSOLE_LOG_64};
+	static const uint32_t known[] = {FFA_VERSION, FFA_RXTX_MAP_64, FFA_MSG_SEND2, FFA_CONSOLE_LOG_64,
+					 FFA_ERROR,   FFA_SUCCESS_32,  FFA_INTERRUPT};
 	static const uint32_t not_known[] = {
 		0, 2, FFA_VERSION | SMCCC_64, PSCI_VERSION, 0x8400006A, 0x8400007D, 0x8400008F};
 

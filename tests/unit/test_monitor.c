@@ -11,6 +11,7 @@
 #include "arch/x86/machine.h"
 #include "hv/console/console.h"
 #include "hv/console/edit.h"
+#include "hv/core/virt.h"
 #include "hv/lib/printf.h"
 
 #define OUTPUT_SIZE 8192
@@ -82,6 +83,14 @@ const char *exit_class_name(unsigned exit_class)
 {
 	return exit_class == EXIT_HYPERCALL ? "hypercall" : "another";
 }
+
+static const char *reason_name(uint32_t reason)
+{
+	return reason == 0x1B ? "VMXON" : "unknown";
+}
+
+static const struct virt_ops ops = {.reason_name = reason_name};
+const struct virt_ops *virt = &ops;
 
 static struct partition_config configs[2] = {
 	{.name = "alpha",
@@ -185,7 +194,10 @@ static void test_stats_sum_all_vcpus(void **state)
 	vcpus[0].statistics[EXIT_HYPERCALL] = (struct exit_statistics){.count = 10, .tsc = 1000};
 	vcpus[1].statistics[EXIT_HYPERCALL] = (struct exit_statistics){.count = 30, .tsc = 7000};
 	vcpus[1].statistics[EXIT_HLT] = (struct exit_statistics){.count = 1, .tsc = 5};
+	vcpus[0].reasons[0x1B] = 2;
+	vcpus[1].reasons[0x1B] = 3;
 	execute("stats alpha");
+	assert_says("  reason VMXON: 5");
 	assert_says("  hypercall                        40             8000        200");
 	assert_says("  all                              41             8005        195");
 	execute("stats 2");

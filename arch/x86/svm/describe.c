@@ -4,7 +4,8 @@
 #include "arch/x86/svm/svm.h"
 #include "hv/lib/printf.h"
 
-static const char *exit_name(uint64_t code)
+/* Of the codes that are alike in the bits of `mask`. */
+static const char *exit_name(uint32_t code, uint32_t mask)
 {
 #define VMEXIT_ROW(name, number, text) {number, text},
 	static const struct {
@@ -13,9 +14,14 @@ static const char *exit_name(uint64_t code)
 	} names[] = {VMEXIT_LIST(VMEXIT_ROW)};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		if (names[i].code == (uint32_t)code)
+		if (((names[i].code ^ code) & mask) == 0)
 			return names[i].text;
 	return "unknown exit";
+}
+
+const char *svm_reason_name(uint32_t reason)
+{
+	return exit_name(reason, EXIT_REASONS - 1);
 }
 
 static size_t describe_io(char *out, size_t size, uint64_t information)
@@ -61,7 +67,7 @@ static const char *event_name(uint32_t event)
 void svm_describe_exit(struct vcpu *vcpu, char *out, size_t size)
 {
 	const struct vmcb_control *control = &svm_vmcb(vcpu)->control;
-	size_t length = format(out, size, "%s (0x%llx)", exit_name(control->exit_code),
+	size_t length = format(out, size, "%s (0x%llx)", exit_name((uint32_t)control->exit_code, UINT32_MAX),
 			       (unsigned long long)control->exit_code);
 
 	if (length < size)

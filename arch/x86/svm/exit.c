@@ -365,6 +365,7 @@ static NORETURN HOT void exit_on_other(struct vmcb *vmcb, uint32_t code)
 	vmcb->control.tlb_control = TLB_KEEP;
 	vmcb->control.clean = CLEAN_ALL;
 	(void)note(vmcb, row->exit_class, code);
+	vcpu_count_reason(this_vcpu, code);
 	this_vcpu->exit_class = row->exit_class;
 	svm_note_shadow(svm_state(this_vcpu));
 	if (unlikely(vmcb->control.exit_event & EVENT_VALID))

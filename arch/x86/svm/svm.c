@@ -139,5 +139,6 @@ const struct virt_ops svm_ops = {
 	.interrupt_window = svm_interrupt_window,
 	.restore_host = svm_restore_host,
 	.flush_guest_tlb = svm_flush_guest_tlb,
+	.reason_name = svm_reason_name,
 	.describe_exit = svm_describe_exit,
 };

@@ -153,6 +153,7 @@ enum exit_action svm_own_msr_write(struct vcpu *vcpu);
 enum exit_action svm_port_string(struct vcpu *vcpu, uint32_t information);
 
 /* describe.c */
+const char *svm_reason_name(uint32_t reason); /* of its low byte */
 void svm_describe_exit(struct vcpu *vcpu, char *out, size_t size);
 
 /* entry.asm: runs the guest until svm_leave(); svm_resume() goes back into it with all registers loaded. */

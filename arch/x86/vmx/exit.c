@@ -353,6 +353,7 @@ static NORETURN void handle_apic_access(struct vcpu *vcpu, uint64_t rip)
 	int length;
 
 	note_exit(rip, EXIT_APIC, VMEXIT_APIC_ACCESS);
+	vcpu_count_reason(vcpu, VMEXIT_APIC_ACCESS);
 	if (unlikely(kind > ACCESS_WRITES || (vmread(VMCS_VECTORING_EVENT) & EVENT_VALID)))
 		handle_odd_apic_access(vcpu, address, kind);
 	length = exit_memory(vcpu, address, rip, page_tables(), kind == ACCESS_WRITES ? MEMORY_WRITE : 0);
@@ -366,6 +367,7 @@ static NORETURN void handle_apic_access(struct vcpu *vcpu, uint64_t rip)
 static NORETURN void handle_apic_write(struct vcpu *vcpu, uint64_t rip)
 {
 	note_exit(rip, EXIT_APIC, VMEXIT_APIC_WRITE);
+	vcpu_count_reason(vcpu, VMEXIT_APIC_WRITE);
 	lapic_page_written(vcpu, (unsigned)ACCESS_OFFSET(vmread(VMCS_EXIT_QUALIFICATION)));
 	resume(EXIT_APIC);
 }
@@ -373,6 +375,7 @@ static NORETURN void handle_apic_write(struct vcpu *vcpu, uint64_t rip)
 static NORETURN void handle_apic_end(struct vcpu *vcpu, uint64_t rip)
 {
 	note_exit(rip, EXIT_APIC, VMEXIT_VIRTUAL_EOI);
+	vcpu_count_reason(vcpu, VMEXIT_VIRTUAL_EOI);
 	lapic_page_ended(vcpu, (unsigned)vmread(VMCS_EXIT_QUALIFICATION) & EVENT_VECTOR);
 	resume(EXIT_APIC);
 }
@@ -385,6 +388,7 @@ void vmx_handle_rare(struct vcpu *vcpu, uint64_t rip)
 	enum exit_action action;
 
 	note_exit(rip, class, reason);
+	vcpu_count_reason(vcpu, reason);
 	action = vmx_slow_exit(vcpu, reason);
 	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
 		skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));

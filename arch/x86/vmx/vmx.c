@@ -358,5 +358,6 @@ const struct virt_ops vmx_ops = {
 	.interrupt_window = vmx_interrupt_window,
 	.serve_apic = vmx_serve_apic,
 	.flush_guest_tlb = vmx_flush_guest_tlb,
+	.reason_name = vmx_reason_name,
 	.describe_exit = vmx_describe_exit,
 };
