@@ -263,7 +263,8 @@ static enum status vmx_probe(struct virt_features *features, char message[VIRT_M
 		.tagged_tlb = controls.secondary & SECONDARY_VPID,
 		.next_rip = true, /* the instruction length, which is the same to the core */
 		.preemption_timer = controls.pin & PIN_PREEMPTION_TIMER,
-		/* Not yet: Linux in xAPIC mode stops taking input of its serial line after a while (Bochs 2.7). */
+		/* Not yet: Linux in xAPIC mode stops taking input of its serial line after a while
+		   (Bochs 2.7). */
 		.virtual_apic = false,
 		.invpcid = controls.secondary & SECONDARY_INVPCID,
 		.rdtscp = controls.secondary & SECONDARY_RDTSCP,
