@@ -52,24 +52,28 @@ static void update_priority(struct vcpu *vcpu)
 	lapic_request(vcpu);
 }
 
-void lapic_accept(struct vcpu *vcpu, unsigned vector)
+/* Whether the run loop has something to look at now. */
+static inline __attribute__((always_inline)) bool accept(struct vcpu *vcpu, unsigned vector)
 {
 	struct lapic *lapic = vcpu->lapic;
 
 	if (!enabled(lapic))
-		return;
+		return false;
 	if (vector < FIRST_VALID_VECTOR) {
 		lapic_error(vcpu, ERROR_RECEIVE_VECTOR);
-		return;
+		return false;
 	}
 	vector_set_add(&lapic->request, vector);
-	if (held_back(vector, lapic_load(&lapic->priority))) {
-		if (unlikely(lapic->page))
-			lapic_request(vcpu);
-		return;
-	}
+	if (held_back(vector, lapic_load(&lapic->priority)))
+		return lapic->page != NULL;
 	lapic->pending = MAX(lapic->pending, (int32_t)vector);
-	lapic_request(vcpu);
+	return true;
+}
+
+void lapic_accept(struct vcpu *vcpu, unsigned vector)
+{
+	if (accept(vcpu, vector))
+		lapic_request(vcpu);
 }
 
 void lapic_error(struct vcpu *vcpu, uint32_t error)
@@ -97,7 +101,7 @@ void lapic_fetch_posted(struct vcpu *vcpu)
 			const unsigned bit = highest_bit(bits);
 
 			bits &= ~(1u << bit);
-			lapic_accept(vcpu, word * 32 + bit);
+			(void)accept(vcpu, word * 32 + bit);
 		}
 	}
 }
@@ -330,6 +334,7 @@ static uint32_t read_request(struct vcpu *vcpu, unsigned index)
 	struct lapic *lapic = vcpu->lapic;
 
 	lapic_fetch_posted(vcpu);
+	lapic_request(vcpu);
 	if (!lapic->page)
 		return lapic->request.word[index - REG_REQUEST];
 	lapic_page_take(lapic);

@@ -156,7 +156,10 @@ bool lapic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 bool lapic_base_write(struct vcpu *vcpu, uint64_t value);
 /* A fixed interrupt has arrived for this vCPU. */
 void lapic_accept(struct vcpu *vcpu, unsigned vector);
-/* Takes in what other vCPUs have posted. */
+/*
+ * Takes in what other vCPUs have posted, for a caller who looks at it then. It must not request a look:
+ * whoever posts finds the bit set that way, and does not kick a CPU that has gone back into its guest.
+ */
 void lapic_fetch_posted(struct vcpu *vcpu);
 /* Puts the pending vector into service and returns it; -1: none. */
 int lapic_acknowledge(struct lapic *lapic);

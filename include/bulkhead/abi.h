@@ -312,7 +312,7 @@ struct ffa_message {
 	X(SHUTDOWN, "triple fault")                                                                          \
 	X(INIT_SIPI, "init or sipi")                                                                         \
 	X(OTHER, "other")                                                                                    \
-	X(APIC, "local APIC") /* VT-x: what is left where the CPU serves it */
+	X(APIC, "local apic") /* VT-x: what is left where the CPU serves it */
 
 /* Event numbers. The guest names 0..55 for its own IPIs; the hypervisor raises the rest, console events on
  * vCPU 0. */

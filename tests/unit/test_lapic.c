@@ -681,6 +681,24 @@ static void page_holds_the_command(void **state)
 	assert_int_equal(get(1, ICR_HIGH), 2u << 24);
 }
 
+/* Looking at what was posted leaves no request behind: with one, the next to post would not kick this CPU,
+ * which is in its guest by then. */
+static void looking_leaves_no_request(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		put(0, ICR_HIGH, 1u << 24);
+		put(0, ICR, 0x4000 | (0x41 + round));
+		assert_true(atomic_load(&pc.shared[1].requests) & REQUEST_INTERRUPT);
+		atomic_store(&pc.shared[1].requests, 0);
+		assert_int_equal(peek(1), 0x41 + (int)round);
+		assert_int_equal(atomic_load(&pc.shared[1].requests), 0);
+		assert_int_not_equal(get(1, IRR + 0x20), 0); /* an access of the guest's is another matter */
+		assert_true(atomic_load(&pc.shared[1].requests) & REQUEST_INTERRUPT);
+		enter(1);
+	}
+}
+
 /* Another vCPU that looks for the least priority sees the one the CPU keeps. */
 static void page_tells_the_priority(void **state)
 {
@@ -749,6 +767,7 @@ int main(void)
 					   TEST(page_takes_and_gives),
 					   TEST(page_is_where_interrupts_go),
 					   TEST(page_mirrors_registers),
+					   TEST(looking_leaves_no_request),
 					   TEST(page_ends_with_the_switch),
 					   TEST(page_holds_the_command),
 					   TEST(page_tells_the_priority),
