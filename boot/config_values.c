@@ -471,6 +471,7 @@ const struct key config_hypervisor_keys[] = {
 	 .high = PORT_HIGH},
 	{.name = "log", .read = read_word, OF_HYPERVISOR(log), .words = log_levels},
 	{.name = "poweroff", .read = read_word, OF_HYPERVISOR(poweroff_when_done), .words = yes_or_no},
+	{.name = "virtual_apic", .read = read_word, OF_HYPERVISOR(virtual_apic), .words = yes_or_no},
 	{.name = NULL},
 };
 

@@ -35,6 +35,7 @@ SETTLE_S, IDLE_S = 10, 60  # of the machine's own time, after the prompt
 BENCH_CONFIG = """
 [hypervisor]
 console = serial
+virtual_apic = yes
 [partition bench]
 mode = {mode}
 memory = 32M
@@ -46,6 +47,7 @@ image = \\guests\\bench-{mode}.elf
 PAIR_CONFIG = """
 [hypervisor]
 console = serial
+virtual_apic = yes
 [partition ping]
 mode = para
 memory = 8M
@@ -64,6 +66,7 @@ allow = message, notify, share
 BEAT_CONFIG = """
 [hypervisor]
 console = serial
+virtual_apic = yes
 [partition full]
 mode = full
 memory = 64M
@@ -80,6 +83,7 @@ cmdline = beats={beats} quiet
 LINUX_CONFIG = """
 [hypervisor]
 console = serial
+virtual_apic = yes
 [partition linux]
 mode = full
 memory = 256M

@@ -39,7 +39,7 @@ WHY_NOT = {
     LATER: ["start-up IPI"],
     NO_EXIT: ["GETSEC", "RSM", "VMFUNC"],
     QEMU: ["INVD", "XSETBV", "xsetbv"],
-    OTHER_BACK_END: ["preemption timer", "local APIC"],
+    OTHER_BACK_END: ["preemption timer", "local apic"],
 }
 
 

@@ -67,6 +67,7 @@ struct config {
 	uint16_t serial_port;	 /* I/O port of the 16550 the hypervisor uses; default 3F8h */
 	enum log_level log;	 /* default LOG_INFO */
 	bool poweroff_when_done; /* all partitions ended: power off; default true */
+	bool virtual_apic;	 /* VT-x may serve local APICs; default false */
 	uint32_t partition_count;
 	struct partition_config partition[CONFIG_MAX_PARTITIONS];
 	uint32_t channel_count;

@@ -75,7 +75,7 @@ static void strangers_are_not_recognised(void **state)
 	boot.size--;
 	expect_refused(boot_recognise(&boot, message), "use both of one build");
 	boot.version = BOOT_INFO_VERSION - 1;
-	expect_refused(boot_recognise(&boot, message), "version 4, the hypervisor version 5");
+	expect_refused(boot_recognise(&boot, message), "version 5, the hypervisor version 6");
 	boot.magic++;
 	expect_refused(boot_recognise(&boot, message), "not started by Bulkhead's loader");
 }

@@ -263,9 +263,7 @@ static enum status vmx_probe(struct virt_features *features, char message[VIRT_M
 		.tagged_tlb = controls.secondary & SECONDARY_VPID,
 		.next_rip = true, /* the instruction length, which is the same to the core */
 		.preemption_timer = controls.pin & PIN_PREEMPTION_TIMER,
-		/* Not yet: Linux in xAPIC mode stops taking input of its serial line after a while
-		   (Bochs 2.7). */
-		.virtual_apic = false,
+		.virtual_apic = controls.virtual_apic,
 		.invpcid = controls.secondary & SECONDARY_INVPCID,
 		.rdtscp = controls.secondary & SECONDARY_RDTSCP,
 		.xsaves = controls.secondary & SECONDARY_XSAVES,
