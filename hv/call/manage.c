@@ -138,11 +138,11 @@ void calls_tell_managers(void)
 #define MANAGE_FIRST  CALL_NUMBER(VENDOR_PARTITION_COUNT)
 #define ROW(function) [CALL_NUMBER(function) - MANAGE_FIRST]
 static const struct call_row manage_rows[] = {
-	ROW(VENDOR_PARTITION_COUNT) = {count_partitions, CALL_64, true},
-	ROW(VENDOR_PARTITION_INFO) = {partition_info, CALL_64, true},
-	ROW(VENDOR_PARTITION_EXITS) = {partition_statistics, CALL_64, true},
-	ROW(VENDOR_PARTITION_START) = {partition_start, CALL_64, true},
-	ROW(VENDOR_PARTITION_STOP) = {partition_stop, CALL_64, true},
-	ROW(VENDOR_PARTITION_RESET) = {partition_reset, CALL_64, true},
+	ROW(VENDOR_PARTITION_COUNT) = {count_partitions, CALL_64, true, false},
+	ROW(VENDOR_PARTITION_INFO) = {partition_info, CALL_64, true, false},
+	ROW(VENDOR_PARTITION_EXITS) = {partition_statistics, CALL_64, true, false},
+	ROW(VENDOR_PARTITION_START) = {partition_start, CALL_64, true, false},
+	ROW(VENDOR_PARTITION_STOP) = {partition_stop, CALL_64, true, false},
+	ROW(VENDOR_PARTITION_RESET) = {partition_reset, CALL_64, true, false},
 };
 const struct call_service manage_service = {MANAGE_FIRST, ARRAY_SIZE(manage_rows), manage_rows};

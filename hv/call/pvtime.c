@@ -62,7 +62,7 @@ void pvtime_account(struct vcpu *vcpu, uint64_t ticks)
 
 #define PV_TIME_FIRST CALL_NUMBER(PV_TIME_FEATURES)
 static const struct call_row pvtime_rows[] = {
-	[CALL_NUMBER(PV_TIME_FEATURES) - PV_TIME_FIRST] = {pv_time_features, CALL_64, false},
-	[CALL_NUMBER(PV_TIME_ST) - PV_TIME_FIRST] = {pv_time_st, CALL_64, false},
+	[CALL_NUMBER(PV_TIME_FEATURES) - PV_TIME_FIRST] = {pv_time_features, CALL_64, false, false},
+	[CALL_NUMBER(PV_TIME_ST) - PV_TIME_FIRST] = {pv_time_st, CALL_64, false, false},
 };
 const struct call_service pvtime_service = {PV_TIME_FIRST, ARRAY_SIZE(pvtime_rows), pvtime_rows};

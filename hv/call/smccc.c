@@ -39,14 +39,14 @@ static enum exit_action vendor_revision(struct vcpu *vcpu, const struct call_arg
 }
 
 static const struct call_row arch_rows[] = {
-	[CALL_NUMBER(SMCCC_VERSION)] = {smccc_version, CALL_32, false},
-	[CALL_NUMBER(SMCCC_ARCH_FEATURES)] = {arch_features, CALL_32, false},
+	[CALL_NUMBER(SMCCC_VERSION)] = {smccc_version, CALL_32, false, false},
+	[CALL_NUMBER(SMCCC_ARCH_FEATURES)] = {arch_features, CALL_32, false, false},
 };
 const struct call_service arch_service = {0, ARRAY_SIZE(arch_rows), arch_rows};
 
 #define IDENTITY_FIRST CALL_NUMBER(VENDOR_CALL_UID)
 static const struct call_row identity_rows[] = {
-	[CALL_NUMBER(VENDOR_CALL_UID) - IDENTITY_FIRST] = {vendor_uid, CALL_32, false},
-	[CALL_NUMBER(VENDOR_CALL_REVISION) - IDENTITY_FIRST] = {vendor_revision, CALL_32, false},
+	[CALL_NUMBER(VENDOR_CALL_UID) - IDENTITY_FIRST] = {vendor_uid, CALL_32, false, false},
+	[CALL_NUMBER(VENDOR_CALL_REVISION) - IDENTITY_FIRST] = {vendor_revision, CALL_32, false, false},
 };
 const struct call_service identity_service = {IDENTITY_FIRST, ARRAY_SIZE(identity_rows), identity_rows};

@@ -96,9 +96,9 @@ static enum exit_action trng_rnd(struct vcpu *vcpu, const struct call_arguments 
 
 #define TRNG_FIRST CALL_NUMBER(TRNG_VERSION)
 static const struct call_row trng_rows[] = {
-	[CALL_NUMBER(TRNG_VERSION) - TRNG_FIRST] = {trng_version, CALL_32, false},
-	[CALL_NUMBER(TRNG_FEATURES) - TRNG_FIRST] = {trng_features, CALL_32, false},
-	[CALL_NUMBER(TRNG_GET_UUID) - TRNG_FIRST] = {trng_uuid, CALL_32, false},
-	[CALL_NUMBER(TRNG_RND_32) - TRNG_FIRST] = {trng_rnd, CALL_BOTH, false},
+	[CALL_NUMBER(TRNG_VERSION) - TRNG_FIRST] = {trng_version, CALL_32, false, false},
+	[CALL_NUMBER(TRNG_FEATURES) - TRNG_FIRST] = {trng_features, CALL_32, false, false},
+	[CALL_NUMBER(TRNG_GET_UUID) - TRNG_FIRST] = {trng_uuid, CALL_32, false, false},
+	[CALL_NUMBER(TRNG_RND_32) - TRNG_FIRST] = {trng_rnd, CALL_BOTH, false, false},
 };
 const struct call_service trng_service = {TRNG_FIRST, ARRAY_SIZE(trng_rows), trng_rows};

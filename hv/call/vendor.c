@@ -354,12 +354,12 @@ void vendor_vcpu_reset(struct vcpu *vcpu)
 }
 
 static const struct call_row vendor_rows[] = {
-	[CALL_NUMBER(VENDOR_FEATURES)] = {vendor_features, CALL_32, false},
-	[CALL_NUMBER(VENDOR_EVENT_PAGE)] = {event_page, CALL_64, true},
-	[CALL_NUMBER(VENDOR_IPI)] = {ipi, CALL_64, true},
-	[CALL_NUMBER(VENDOR_DEADLINE)] = {deadline, CALL_64, true},
-	[CALL_NUMBER(VENDOR_CONSOLE_RING)] = {console_ring, CALL_64, true},
-	[CALL_NUMBER(VENDOR_CONSOLE_KICK)] = {console_kick, CALL_64, true},
-	[CALL_NUMBER(VENDOR_CLOCK_PAGE)] = {clock_page, CALL_64, true},
+	[CALL_NUMBER(VENDOR_FEATURES)] = {vendor_features, CALL_32, false, false},
+	[CALL_NUMBER(VENDOR_EVENT_PAGE)] = {event_page, CALL_64, true, false},
+	[CALL_NUMBER(VENDOR_IPI)] = {ipi, CALL_64, true, false},
+	[CALL_NUMBER(VENDOR_DEADLINE)] = {deadline, CALL_64, true, false},
+	[CALL_NUMBER(VENDOR_CONSOLE_RING)] = {console_ring, CALL_64, true, false},
+	[CALL_NUMBER(VENDOR_CONSOLE_KICK)] = {console_kick, CALL_64, true, false},
+	[CALL_NUMBER(VENDOR_CLOCK_PAGE)] = {clock_page, CALL_64, true, false},
 };
 const struct call_service vendor_service = {0, ARRAY_SIZE(vendor_rows), vendor_rows};
