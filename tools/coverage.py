@@ -22,7 +22,7 @@ NOT_ON_HOST = {
     FIRMWARE: ["boot/cpus.c", "boot/file.c", "boot/handover.c", "boot/main.c", "boot/output.c", "boot/page_tables.c",
                "boot/pages.c", "boot/screen.c"],
     VMX: ["arch/x86/vmx/" + name for name in
-          ("describe.c", "events.c", "exit.c", "registers.c", "slow.c", "vmcs.c", "vmx.c")],
+          ("apic.c", "describe.c", "events.c", "exit.c", "registers.c", "slow.c", "vmcs.c", "vmx.c")],
     SVM: ["arch/x86/svm/" + name for name in
           ("exit.c", "run.c", "slow.c", "svm.c")],
     PRIVILEGED: ["arch/x86/apic.c", "arch/x86/guest_state.c", "arch/x86/interrupts.c", "arch/x86/panic.c",
