@@ -112,6 +112,19 @@ static bool ends(const char *text, size_t size)
 }
 
 /* What a partition's figures must be before anything is built, or printed, by them. */
+/* What comes from elsewhere may hold anything: looked at as a bool, it would have to be one. */
+static bool is_bool(const bool *value)
+{
+	return *(const uint8_t *)value <= true;
+}
+
+static bool has_bools(const struct partition_config *partition)
+{
+	return is_bool(&partition->is_kernel) && is_bool(&partition->has_sha256) &&
+	       is_bool(&partition->has_initrd_sha256) && is_bool(&partition->autostart) &&
+	       is_bool(&partition->hypervisor_leaf) && is_bool(&partition->manage);
+}
+
 static const char *config_mistake(const struct partition_config *partition)
 {
 	if (!ends(partition->name, sizeof(partition->name)) ||
@@ -119,8 +132,8 @@ static const char *config_mistake(const struct partition_config *partition)
 	    !ends(partition->initrd, sizeof(partition->initrd)) ||
 	    !ends(partition->cmdline, sizeof(partition->cmdline)))
 		return "a name, path or command line that does not end";
-	if (partition->mode > MODE_PARA || partition->on_fault > ON_FAULT_RESTART)
-		return "an unknown mode or on_fault";
+	if (partition->mode > MODE_PARA || partition->on_fault > ON_FAULT_RESTART || !has_bools(partition))
+		return "an unknown mode or on_fault, or a yes or no that is neither";
 	if (partition->cpus == 0 || partition->cpus > CONFIG_MAX_CPUS)
 		return "no CPUs, or more than there can be";
 	if (partition->pinned != 0 && partition->pinned != partition->cpus)

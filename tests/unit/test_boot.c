@@ -176,6 +176,9 @@ static void the_config_is_checked(void **state)
 	assert_int_equal(boot_check(&boot, IMAGE_BYTES, message), OK);
 	config->mode = MODE_FULL;
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "the right to manage");
+	setup(state);
+	memset(&config->manage, 43, sizeof(config->manage));
+	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "a yes or no that is neither");
 }
 
 static void add_channel(uint32_t from, uint32_t to, uint32_t allow)
