@@ -38,7 +38,9 @@ memory   = 32M
 image    = \\guests\\para.elf
 cmdline  = greet=ahoy period=100
 """
-ALPHA = dict(name="alpha", cpus=2, memory="256M", kernel="\\linux\\vmlinuz")
+# On Bochs alpha has less memory, because it has to fill all of it once (HOG).
+ALPHA = {platform: dict(name="alpha", cpus=2, memory=memory, kernel="\\linux\\vmlinuz")
+         for platform, memory in (("qemu", "256M"), ("bochs", "128M"))}
 BETA = dict(name="beta", cpus=1, memory="256M", kernel="\\linux\\vmlinux")
 
 # What a clean log may hold all the same, by the kernel's level 4 (warning) or worse, or by a word that alarms.
@@ -71,7 +73,7 @@ def files():
 
 @pytest.fixture(scope="module")
 def machine(platform, files):
-    config = HEAD + linux_partition(platform, ALPHA) + linux_partition(platform, BETA) + PARA
+    config = HEAD + linux_partition(platform, ALPHA[platform]) + linux_partition(platform, BETA) + PARA
     files = dict(files, **{"\\linux\\vmlinux": linux.kernel_elf()})
     with System(platform, config, cpus=4, memory=1024, files=files) as system:
         system.guests = ["alpha", "beta"]
@@ -126,15 +128,15 @@ def boot_log(machine, guest):
 
 def test_guests_say_who_they_are(machine):
     for guest in machine.guests:
-        cpus = ALPHA["cpus"] if guest == "alpha" else 1
+        cpus = ALPHA[machine.platform]["cpus"] if guest == "alpha" else 1
         machine.said(guest, rf"{guest}: Linux 6\.\d+\.\d+\S*, {cpus} CPUs, \d+ kB")
         assert shell(machine, guest, "uname -m; hostname") == ["x86_64", guest]
 
 
 def test_cpus_and_memory_are_those_of_the_config(machine):
-    cpus = ALPHA["cpus"]
+    cpus = ALPHA[machine.platform]["cpus"]
     assert shell(machine, "alpha", "grep -c ^processor /proc/cpuinfo") == [str(cpus)]
-    memory = int(ALPHA["memory"][:-1]) << 10
+    memory = int(ALPHA[machine.platform]["memory"][:-1]) << 10
     found = int(shell(machine, "alpha", "sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo")[0])
     assert memory * 0.65 < found < memory
 
@@ -203,7 +205,7 @@ COUNT_KILLED = "dmesg | grep -c 'Out of memory: Killed process'"
 PROCESSES = 500  # process ids, of which the first 300 are given once only
 BOMB = (f"echo -1000 >/proc/$$/oom_score_adj; echo {PROCESSES} >/proc/sys/kernel/pid_max; b() {{ while :; do b & done; }}; "
         "{ (echo 1000 >/proc/self/oom_score_adj; b) 2>/dev/null & }")
-# How many there have been. The shell's own words: there is no process left to run another program in.
+# How many there have been.
 COUNT_FORKS = "while read what count; do [ $what != processes ] || echo $count; done </proc/stat"
 LATER_AT_MOST = 100  # microseconds by which the longest tick may grow on Bochs: some 400 instructions, an exit or two
 
@@ -246,9 +248,9 @@ def test_raging_neighbour_takes_no_time(machine):
     forks = shell_number(machine, "alpha", COUNT_FORKS)
     shell(machine, "alpha", BOMB)
     let_beat(machine, 30)
-    assert shell_number(machine, "alpha", COUNT_FORKS) - forks > PROCESSES - 300
     raging = ask_gamma(machine)
-    shell(machine, "alpha", "kill -9 -1")
+    shell(machine, "alpha", "kill -9 -1", timeout=SHELL_TIMEOUT)  # it is one of hundreds that want the CPU
+    assert shell_number(machine, "alpha", COUNT_FORKS) - forks > PROCESSES - 300
     for before, after in ((start, idle), (idle, raging)):
         assert abs((after[0] - before[0]) - 10 * (after[1] - before[1])) <= 20, "ticks are missing"
     beats = heartbeats(machine, since)
