@@ -15,6 +15,7 @@ import loops
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 FOLDERS = ["arch", "boot", "drivers", "guests", "hv", "include", "tests", "tools"]
+KNOWN_NAMES = (".asm", ".c", ".cfg", ".h", ".inc", ".ld", ".mk", ".py", ".sh", "mkimage")
 STACK_LIMIT = 2048  # bytes of one function: the hypervisor's stacks are 12 KiB, fault reports nest about ten deep
 STACK_EXCEPTIONS = {"recognise_loader": 32 * 1024}  # runs on the loader's stack of 64 KiB, and only to say what is wrong
 # What clang does not know, or must not decide.
@@ -42,6 +43,16 @@ def run(command, text=None):
     done = subprocess.run(command, cwd=ROOT, input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           check=False)
     return "" if done.returncode == 0 else done.stdout or f"{command[0]} ended with {done.returncode}"
+
+
+def strangers(paths):
+    """What is no source by its name: a fuzzer's finding, a core file, an object that a tool left in the tree."""
+    return "\n".join(f"{path}: expected a name that ends in one of {' '.join(KNOWN_NAMES)}"
+                     for path in paths if not path.endswith(KNOWN_NAMES) and "__pycache__" not in path)
+
+
+def check_names():
+    return strangers(files(""))
 
 
 def check_format():
@@ -132,7 +143,7 @@ def check_python():
 
 
 CHECKS = [check_tidy_hypervisor, check_tidy_arch, check_tidy_tests, check_tidy_guests, check_tidy_loader, check_headers,
-          check_format, check_cppcheck, check_floors, check_stack, check_calls, check_loops,
+          check_names, check_format, check_cppcheck, check_floors, check_stack, check_calls, check_loops,
           check_shell, check_python]
 
 

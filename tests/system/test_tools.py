@@ -33,6 +33,12 @@ def call_graph(directory, source):
     return [str(directory / "planted.ci")]
 
 
+def test_file_that_is_no_source_is_found():
+    finding = "tests/fuzz/corpus_config/0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
+    assert tool("lint").strangers(["hv/main.c", "tools/mkimage", "tools/__pycache__/calls.cpython-311.pyc"]) == ""
+    assert finding in tool("lint").strangers(["hv/main.c", finding])
+
+
 def test_recursion_is_found(tmp_path):
     check = tool("calls").check
     straight = "int f(int);\n__attribute__((noipa)) int g(int n) { return n + 1; }\n__attribute__((noipa)) int f(int n) { return n ? 2 * g(n) : 1; }\n"
