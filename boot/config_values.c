@@ -15,6 +15,8 @@
 static const struct word modes[] = {{"full", MODE_FULL}, {"para", MODE_PARA}, {NULL, 0}};
 static const struct word fault_policies[] = {
 	{"stop", ON_FAULT_STOP}, {"restart", ON_FAULT_RESTART}, {NULL, 0}};
+static const struct word virtual_apics[] = {
+	{"auto", VIRTUAL_APIC_AUTO}, {"yes", VIRTUAL_APIC_YES}, {"no", VIRTUAL_APIC_NO}, {NULL, 0}};
 static const struct word yes_or_no[] = {{"yes", true}, {"no", false}, {NULL, 0}};
 static const struct word log_levels[] = {
 	{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {NULL, 0}};
@@ -471,7 +473,7 @@ const struct key config_hypervisor_keys[] = {
 	 .high = PORT_HIGH},
 	{.name = "log", .read = read_word, OF_HYPERVISOR(log), .words = log_levels},
 	{.name = "poweroff", .read = read_word, OF_HYPERVISOR(poweroff_when_done), .words = yes_or_no},
-	{.name = "virtual_apic", .read = read_word, OF_HYPERVISOR(virtual_apic), .words = yes_or_no},
+	{.name = "virtual_apic", .read = read_word, OF_HYPERVISOR(virtual_apic), .words = virtual_apics},
 	{.name = NULL},
 };
 

@@ -111,7 +111,6 @@ static bool ends(const char *text, size_t size)
 	return size > 0;
 }
 
-/* What a partition's figures must be before anything is built, or printed, by them. */
 /* What comes from elsewhere may hold anything: looked at as a bool, it would have to be one. */
 static bool is_bool(const bool *value)
 {
@@ -125,6 +124,7 @@ static bool has_bools(const struct partition_config *partition)
 	       is_bool(&partition->hypervisor_leaf) && is_bool(&partition->manage);
 }
 
+/* What a partition's figures must be before anything is built, or printed, by them. */
 static const char *config_mistake(const struct partition_config *partition)
 {
 	if (!ends(partition->name, sizeof(partition->name)) ||
@@ -145,8 +145,21 @@ static const char *config_mistake(const struct partition_config *partition)
 	return NULL;
 }
 
+static bool has_known_words(const struct config *config)
+{
+	return config->log <= LOG_DEBUG && config->virtual_apic <= VIRTUAL_APIC_NO &&
+	       is_bool(&config->console_serial) && is_bool(&config->console_screen) &&
+	       is_bool(&config->poweroff_when_done);
+}
+
 static enum status check_config(const struct boot_info *boot, char message[BOOT_MESSAGE])
 {
+	if (!has_known_words(&boot->config)) {
+		format(message, BOOT_MESSAGE,
+		       "the configuration has a word for log, console, poweroff or virtual_apic that is "
+		       "none of theirs");
+		return ERR_INVALID;
+	}
 	for (uint32_t i = 0; i < boot->config.partition_count; i++) {
 		const char *mistake = config_mistake(&boot->config.partition[i]);
 

@@ -154,7 +154,7 @@ static void start_virtualisation(void)
 
 	stop_on(cpu_select_virt(message), "virtualisation", message);
 	stop_on(cpu_enable_virt(message), virt->name, message);
-	virt_features.virtual_apic &= boot->config.virtual_apic;
+	virt_features.virtual_apic &= boot->config.virtual_apic != VIRTUAL_APIC_NO;
 	log_info("virtualisation: %s%s%s%s%s%s", virt->name, virt_features.large_pages ? ", 2 MiB" : "",
 		 virt_features.giant_pages ? " and 1 GiB pages" : " pages",
 		 virt_features.tagged_tlb ? ", tagged TLB" : "",

@@ -156,7 +156,7 @@ static void begin(struct vcpu *vcpu)
 	partition->boot_cr3 = result.start.cr3;
 	partition->stolen_time_gpa = result.stolen_time;
 	if (partition->devices) {
-		partition_map_apic(partition, true);
+		partition_map_apic(partition, virt_features.virtual_apic);
 		full_devices_reset(partition);
 		acpi_place(partition);
 	}

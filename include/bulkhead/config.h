@@ -61,13 +61,20 @@ struct channel_config {
 	uint32_t line;	    /* where its section begins, for messages */
 };
 
+/* Whether the CPU may serve local APICs of full partitions, where it offers that. */
+enum virtual_apic {
+	VIRTUAL_APIC_AUTO, /* if it passes a test */
+	VIRTUAL_APIC_YES,  /* untested */
+	VIRTUAL_APIC_NO
+};
+
 struct config {
 	bool console_serial; /* default true, true */
 	bool console_screen;
-	uint16_t serial_port;	 /* I/O port of the 16550 the hypervisor uses; default 3F8h */
-	enum log_level log;	 /* default LOG_INFO */
-	bool poweroff_when_done; /* all partitions ended: power off; default true */
-	bool virtual_apic;	 /* VT-x may serve local APICs; default false */
+	uint16_t serial_port;		/* I/O port of the 16550 the hypervisor uses; default 3F8h */
+	enum log_level log;		/* default LOG_INFO */
+	bool poweroff_when_done;	/* all partitions ended: power off; default true */
+	enum virtual_apic virtual_apic; /* default VIRTUAL_APIC_AUTO */
 	uint32_t partition_count;
 	struct partition_config partition[CONFIG_MAX_PARTITIONS];
 	uint32_t channel_count;

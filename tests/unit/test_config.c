@@ -63,7 +63,7 @@ static void test_defaults(void **state)
 	assert_int_equal(result.config.serial_port, 0x3F8);
 	assert_int_equal(result.config.log, LOG_INFO);
 	assert_true(result.config.poweroff_when_done);
-	assert_false(result.config.virtual_apic);
+	assert_int_equal(result.config.virtual_apic, VIRTUAL_APIC_AUTO);
 	assert_int_equal(result.config.partition_count, 1);
 	assert_string_equal(partition->name, "a");
 	assert_int_equal(partition->mode, MODE_FULL);
@@ -96,7 +96,7 @@ static void test_every_key(void **state)
 	assert_int_equal(result.config.serial_port, 0x2F8);
 	assert_int_equal(result.config.log, LOG_DEBUG);
 	assert_false(result.config.poweroff_when_done);
-	assert_true(result.config.virtual_apic);
+	assert_int_equal(result.config.virtual_apic, VIRTUAL_APIC_YES);
 	assert_string_equal(partition->name, "big-One_2");
 	assert_int_equal(partition->mode, MODE_PARA);
 	assert_int_equal(partition->cpus, 2);

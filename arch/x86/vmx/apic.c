@@ -4,9 +4,13 @@
  * Each vCPU follows its own APIC from mode to mode. One that is off is served by the model alone, as all are
  * where the CPU lacks a part of this.
  */
+#include "arch/x86/apic.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/vmx/vmx.h"
 #include "hv/core/partition.h"
 #include "hv/device/lapic_page.h"
+#include "hv/lib/log.h"
+#include "hv/lib/string.h"
 #include "hv/mem/pool.h"
 
 #define COLD __attribute__((cold, noinline))
@@ -40,6 +44,74 @@ static void write_controls(struct vmx_vcpu *vmx, enum lapic_mode mode)
 	vmwrite(VMCS_MSR_BITMAP, pool_address(bitmap).value);
 }
 
+/*
+ * Not all that offer this do it right: to a guest that has interrupts off, Bochs 2.7 delivers a virtual
+ * interrupt as soon as one of the host comes, because it asks whether there is one and not whether it is
+ * masked. So each vCPU begins with an experiment: a guest without an IDT, with both pending, that comes no
+ * further than to a CLI. A sound CPU exits for the host's interrupt. The guest's memory serves, since nothing
+ * is in it before the partition starts.
+ */
+#define TEST_PAGE     1u /* a start-up vector */
+#define TEST_VECTOR   0x40u
+#define TEST_ATTEMPTS 8 /* an interrupt of the host may be slow, or an NMI faster */
+
+static const uint8_t test_code[] = {0xFB /* sti */, 0xFA /* cli */, 0xF4 /* hlt */};
+
+/* IF = 0: the interrupt waits until the guest is entered. An exit goes straight back to here. */
+static COLD uint32_t enter_test(struct vcpu *vcpu)
+{
+	const struct vcpu_start start = {.kind = START_REAL, .entry = TEST_PAGE};
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
+
+	vmx_vcpu_reset(vcpu, &start);
+	write_controls(vmx, LAPIC_X2APIC);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, 0);
+	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, TEST_VECTOR);
+	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_leave);
+	apic_send_self(VECTOR_KICK);
+	vmx_enter(false);
+	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit_stub);
+	memset((void *)vmx->virtual_apic, 0, PAGE_SIZE);
+	return (uint32_t)vmread(VMCS_EXIT_REASON);
+}
+
+static COLD uint32_t test_masking(struct vcpu *vcpu)
+{
+	void *code = partition_memory(vcpu->partition, gpa(TEST_PAGE * PAGE_SIZE), sizeof(test_code));
+	uint32_t reason = VMEXIT_HLT;
+
+	memcpy(code, test_code, sizeof(test_code));
+	for (unsigned i = 0; i < TEST_ATTEMPTS; i++) {
+		reason = enter_test(vcpu);
+		if (reason == VMEXIT_EXCEPTION_OR_NMI)
+			(void)vmx_slow_exit(vcpu, reason);
+		else if (reason != VMEXIT_HLT)
+			break;
+	}
+	return reason;
+}
+
+/* CPUs of one machine are alike: what one of them cannot do, none is asked for any more. */
+static COLD void do_without(struct vmx_vcpu *vmx, uint32_t reason)
+{
+	vmx->controls.virtual_apic = false;
+	vmwrite(VMCS_SECONDARY_CONTROLS, vmx->controls.secondary);
+	vmwrite(VMCS_MSR_BITMAP, pool_address(vmx->msr_bitmap).value);
+	if (__atomic_exchange_n(&virt_features.virtual_apic, false, __ATOMIC_RELAXED))
+		log_info("local APICs are not left to VT-x: a guest with interrupts off, and one due, ended "
+			 "by %s "
+			 "(expected: external interrupt)",
+			 vmx_reason_name(reason));
+}
+
+static COLD void decide_by_test(struct vcpu *vcpu)
+{
+	const uint32_t reason = test_masking(vcpu);
+
+	if (reason != VMEXIT_EXTERNAL_INTERRUPT)
+		do_without(vmx_of(vcpu), reason);
+}
+
 enum status vmx_apic_create(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
@@ -54,6 +126,8 @@ enum status vmx_apic_create(struct vcpu *vcpu)
 	vmwrite(VMCS_VIRTUAL_APIC, pool_address(vmx->virtual_apic).value);
 	vmwrite(VMCS_APIC_ACCESS, vcpu->partition->apic_page.value);
 	vmwrite(VMCS_TPR_THRESHOLD, 0);
+	if (machine_config->virtual_apic == VIRTUAL_APIC_AUTO)
+		decide_by_test(vcpu);
 	return OK;
 }
 
