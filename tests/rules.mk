@@ -66,7 +66,7 @@ UNIT_svm_audit := arch/x86/svm/audit.c hv/lib/string_copy.c
 UNIT_audit     := hv/core/audit.c hv/core/share.c hv/mem/frames.c hv/mem/page_map.c hv/mem/pool.c
 
 # Code that uses privileged instructions stands on a fake CPU: tests/unit/machine comes before arch/x86/cpu.h.
-MACHINE_TESTS    := lifecycle partition cpuid serial clock summary cpu svm_vcpu machine_events
+MACHINE_TESTS    := lifecycle partition cpuid serial clock summary cpu svm_vcpu machine_events speculation
 FAKE_CPU         := tests/unit/fake_cpu.c
 UNIT_lifecycle   := hv/core/lifecycle.c hv/core/exit.c hv/core/msr_constants.c hv/lib/printf.c hv/lib/status.c hv/lib/string_copy.c $(FAKE_CPU)
 UNIT_cpuid       := hv/core/cpuid.c $(FAKE_CPU)
@@ -74,8 +74,9 @@ UNIT_serial      := drivers/serial.c $(FAKE_CPU)
 UNIT_summary     := hv/console/summary.c hv/core/statistics.c hv/console/audit.c $(FAKE_CPU)
 UNIT_machine_events := arch/x86/machine_events.c hv/mem/frames.c hv/lib/status.c $(FAKE_CPU)
 UNIT_cpu         := arch/x86/cpu.c hv/lib/printf.c $(FAKE_CPU)
-UNIT_svm_vcpu    := arch/x86/svm/vmcb.c arch/x86/svm/event.c arch/x86/svm/describe.c arch/x86/svm/permissions.c \
+UNIT_svm_vcpu    := arch/x86/svm/vmcb.c arch/x86/svm/event.c arch/x86/svm/describe.c arch/x86/svm/permissions.c arch/x86/speculation.c \
                     arch/x86/svm/audit.c arch/x86/entry_audit.c hv/lib/printf.c hv/lib/string_copy.c $(FAKE_CPU)
+UNIT_speculation := arch/x86/speculation.c $(FAKE_CPU)
 UNIT_clock       := arch/x86/clock.c $(FAKE_CPU)
 UNIT_partition   := hv/core/partition.c hv/core/audit.c hv/core/share.c arch/x86/paging.c arch/x86/vmx/ept.c arch/x86/svm/npt.c \
                     $(addprefix hv/mem/,frames.c page_map.c pool.c) $(addprefix hv/lib/,printf.c status.c string_copy.c)

@@ -79,6 +79,7 @@ struct guest_paging {
 	uint64_t cr0, cr3, cr4, efer;
 	bool user, write, fetch; /* access wanted */
 	bool alignment_check;	 /* RFLAGS.AC: lifts CR4.SMAP */
+	uint32_t pkru;		 /* the rights of protection keys; looked at with CR4.PKE only */
 };
 /* Reads 8 (PAE, 4-level) or 4 bytes of a guest page table; false: not memory of the guest. */
 typedef bool guest_read_fn(void *context, gpa_t address, void *to, size_t size);

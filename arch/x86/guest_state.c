@@ -3,6 +3,7 @@
  */
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest_state.h"
+#include "arch/x86/speculation.h"
 
 #define DR6_RESET   0xFFFF0FF0ull /* SDM 3B 17.2.3, APM 2 13.1.1.3 */
 #define FCW_RESET   0x037Fu	  /* FNINIT, SDM 1 8.1.5 */
@@ -54,6 +55,16 @@ static bool has_tsc_aux(void)
 	return cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ecx & CPUID7_ECX_RDPID);
 }
 
+uint32_t guest_state_pkru(void)
+{
+	uint32_t pkru;
+
+	write_cr4(read_cr4() | CR4_PKE);
+	__asm__ volatile("rdpkru" : "=a"(pkru) : "c"(0) : "rdx");
+	write_cr4(read_cr4() & ~CR4_PKE);
+	return pkru;
+}
+
 void guest_state_reset(struct vcpu *vcpu)
 {
 	reset_debug_registers();
@@ -63,6 +74,8 @@ void guest_state_reset(struct vcpu *vcpu)
 		__asm__ volatile("fxrstor %0" : : "m"(initial_state));
 	if (has_tsc_aux())
 		wrmsr(MSR_TSC_AUX, 0);
+	if (speculation_msr(0))
+		wrmsr(MSR_SPEC_CTRL, 0);
 	vcpu->xcr0 = XCR0_X87;
 	vcpu->tsc_aux = 0;
 }

@@ -35,8 +35,9 @@ static enum status walk_legacy(const struct guest_paging *paging, uint64_t linea
 	if ((upper & ENTRY_LARGE) && (paging->cr4 & CR4_PSE)) {
 		const uint64_t high = (uint64_t)(upper & PSE36_HIGH_BITS) << PSE36_HIGH_SHIFT;
 
-		*leaf = (struct guest_leaf){
-			upper, 0, high | (upper & LEGACY_LARGE_FRAME) | (linear & ~LEGACY_LARGE_FRAME)};
+		*leaf = (struct guest_leaf){.granted = upper,
+					    .address = high | (upper & LEGACY_LARGE_FRAME) |
+						       (linear & ~LEGACY_LARGE_FRAME)};
 		return OK;
 	}
 	if (!read(context, gpa((upper & LEGACY_FRAME) + ((linear >> PAGE_SHIFT) & LEGACY_INDEX_MASK) * 4),
@@ -44,11 +45,12 @@ static enum status walk_legacy(const struct guest_paging *paging, uint64_t linea
 		return ERR_RANGE;
 	if (!(lower & ENTRY_PRESENT))
 		return ERR_NOT_FOUND;
-	*leaf = (struct guest_leaf){upper & lower, 0, (lower & LEGACY_FRAME) | (linear & (PAGE_SIZE - 1))};
+	*leaf = (struct guest_leaf){.granted = upper & lower,
+				    .address = (lower & LEGACY_FRAME) | (linear & (PAGE_SIZE - 1))};
 	return OK;
 }
 
-/* The rights of SDM 3A 4.6.1; protection keys and shadow stacks are not offered to guests. */
+/* The rights of SDM 3A 4.6.1; shadow stacks are not offered to guests. */
 static bool allowed(const struct guest_paging *paging, const struct guest_leaf *leaf)
 {
 	const bool user_page = leaf->granted & ENTRY_USER;
@@ -64,6 +66,22 @@ static bool allowed(const struct guest_paging *paging, const struct guest_leaf *
 	if (paging->fetch)
 		return !(paging->cr4 & CR4_SMEP);
 	return !(paging->cr4 & CR4_SMAP) || paging->alignment_check;
+}
+
+#define KEY_NO_ACCESS 1u
+#define KEY_NO_WRITE  2u
+
+/* SDM 3A 4.6.2: data on user pages, whoever reaches for it. */
+static bool key_allows(const struct guest_paging *paging, const struct guest_leaf *leaf)
+{
+	const uint32_t rights = paging->pkru >> 2 * leaf->key;
+
+	if (!(paging->cr4 & CR4_PKE) || !(paging->efer & EFER_LMA) || !(leaf->granted & ENTRY_USER) ||
+	    paging->fetch)
+		return true;
+	if (rights & KEY_NO_ACCESS)
+		return false;
+	return !paging->write || !(rights & KEY_NO_WRITE) || (!paging->user && !(paging->cr0 & CR0_WP));
 }
 
 enum status guest_translate(const struct guest_paging *paging, uint64_t linear, guest_read_fn *read,
@@ -93,6 +111,10 @@ enum status guest_translate(const struct guest_paging *paging, uint64_t linear, 
 	}
 	if (!allowed(paging, &leaf)) {
 		*error |= FAULT_PROTECTION;
+		return ERR_NOT_FOUND;
+	}
+	if (!key_allows(paging, &leaf)) {
+		*error |= FAULT_PROTECTION | FAULT_KEY;
 		return ERR_NOT_FOUND;
 	}
 	*address = gpa(leaf.address);

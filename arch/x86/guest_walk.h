@@ -14,6 +14,7 @@
 #define ENTRY_LARGE	 (1ull << 7)
 #define ENTRY_NO_EXECUTE (1ull << 63)
 #define ENTRY_FRAME	 0x000FFFFFFFFFF000ull
+#define ENTRY_KEY(entry) ((entry) >> 59 & 0xF)
 
 /* #PF error code (SDM 3A 4.7). */
 #define FAULT_PROTECTION (1u << 0)
@@ -21,6 +22,7 @@
 #define FAULT_USER	 (1u << 2)
 #define FAULT_RESERVED	 (1u << 3)
 #define FAULT_FETCH	 (1u << 4)
+#define FAULT_KEY	 (1u << 5)
 
 #define LONG_LEVELS    4
 #define PAE_LEVELS     3
@@ -34,6 +36,7 @@ struct guest_leaf {
 	uint64_t granted; /* AND of all entries: R/W and U/S */
 	uint64_t denied;  /* OR of all entries: NX */
 	uint64_t address;
+	uint64_t key; /* 4-level: protection key of the page */
 };
 
 /*
@@ -68,6 +71,6 @@ static inline __attribute__((always_inline)) enum status guest_walk(uint64_t tab
 			break;
 	}
 	offset = (1ull << (PAGE_SHIFT + LEVEL_BITS * (level > 1 ? level - 1 : 0))) - 1;
-	*leaf = (struct guest_leaf){granted, denied, (table & ~offset) | (linear & offset)};
+	*leaf = (struct guest_leaf){granted, denied, (table & ~offset) | (linear & offset), ENTRY_KEY(entry)};
 	return OK;
 }

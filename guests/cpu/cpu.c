@@ -18,23 +18,33 @@
 #define CR4_MCE	    (1ull << 6)
 #define CR4_VMXE    (1ull << 13)
 #define CR4_OSXSAVE (1ull << 18)
+#define CR4_PKE	    (1ull << 22)
 #define CR4_UNKNOWN (1ull << 31)
 
-#define MSR_PAT		   0x277u
-#define MSR_EFER	   0xC0000080u
-#define MSR_STAR	   0xC0000081u
-#define MSR_LSTAR	   0xC0000082u
-#define MSR_KERNEL_GS_BASE 0xC0000102u
-#define MSR_TSC_AUX	   0xC0000103u
-#define MSR_NOBODYS	   0x0000DEADu
-#define EFER_LME	   (1ull << 8)
-#define EFER_UNKNOWN	   (1ull << 1)
-#define EFER_SVME	   (1ull << 12)
+#define MSR_SPEC_CTRL	      0x48u
+#define MSR_PRED_CMD	      0x49u
+#define MSR_ARCH_CAPABILITIES 0x10Au
+#define MSR_PAT		      0x277u
+#define MSR_EFER	      0xC0000080u
+#define MSR_STAR	      0xC0000081u
+#define MSR_LSTAR	      0xC0000082u
+#define MSR_KERNEL_GS_BASE    0xC0000102u
+#define MSR_TSC_AUX	      0xC0000103u
+#define MSR_NOBODYS	      0x0000DEADu
+#define EFER_LME	      (1ull << 8)
+#define EFER_UNKNOWN	      (1ull << 1)
+#define EFER_SVME	      (1ull << 12)
 
 #define CPUID1_ECX_XSAVE      (1u << 26)
 #define CPUID1_ECX_OSXSAVE    (1u << 27)
 #define CPUID1_ECX_HYPERVISOR (1u << 31)
 #define CPUIDE1_EDX_RDTSCP    (1u << 27)
+#define CPUID7_ECX_PKU	      (1u << 3)
+#define CPUID7_ECX_OSPKE      (1u << 4)
+#define CPUID7_EDX_IBRS	      (1u << 26)
+#define CPUID7_EDX_STIBP      (1u << 27)
+#define CPUID7_EDX_ARCH	      (1u << 29)
+#define CPUID7_EDX_SSBD	      (1u << 31)
 #define LEAF_CRYSTAL	      0x15u
 
 #define DR6_CLEAN 0xFFFF0FF0ull
@@ -276,6 +286,42 @@ static void check_xcr0(void)
 }
 
 /*
+ * Protection keys (SDM 3A 4.6.2): the register is the guest's own, and clean at the start
+ */
+static uint32_t read_pkru(void)
+{
+	uint32_t low, high;
+	__asm__ volatile("rdpkru" : "=a"(low), "=d"(high) : "c"(0));
+	return low;
+}
+
+static void try_rdpkru(void)
+{
+	operand = read_pkru();
+}
+
+static void try_wrpkru(void)
+{
+	__asm__ volatile("wrpkru" : : "a"((uint32_t)operand), "c"(0), "d"(0) : "memory");
+}
+
+static void check_protection_keys(void)
+{
+	if (!(cpuid(7, 0).ecx & CPUID7_ECX_PKU))
+		return;
+	print_line("cpu: has protection keys");
+	expect("OSPKE before", cpuid(7, 0).ecx & CPUID7_ECX_OSPKE, 0);
+	expect_vector("RDPKRU without CR4.PKE", try_rdpkru, VECTOR_UD);
+	expect_write("CR4.PKE", write_cr4, read_cr4() | CR4_PKE, NO_EXCEPTION);
+	expect("OSPKE mirrors CR4", cpuid(7, 0).ecx & CPUID7_ECX_OSPKE, CPUID7_ECX_OSPKE);
+	expect("PKRU at the start", read_pkru(), 0);
+	expect_write("PKRU", try_wrpkru, 0x55555554, NO_EXCEPTION);
+	expect("PKRU after an exit", (cpuid(0, 0), read_pkru()), 0x55555554);
+	expect_write("PKRU back", try_wrpkru, 0, NO_EXCEPTION);
+	expect_write("CR4.PKE off", write_cr4, read_cr4() & ~CR4_PKE, NO_EXCEPTION);
+}
+
+/*
  * MSRs
  */
 static uint32_t msr;
@@ -294,6 +340,31 @@ static void expect_msr_write(const char *what, uint32_t index, uint64_t value, u
 	expect_write(what, try_wrmsr, value, vector);
 	if (vector == NO_EXCEPTION)
 		expect(what, read_msr(index), value);
+}
+
+/* What controls speculation is the guest's own, where CPUID says it is there. */
+static void check_speculation(void)
+{
+	const uint32_t offered = cpuid(7, 0).edx;
+
+	msr = MSR_SPEC_CTRL;
+	if (!(offered & (CPUID7_EDX_IBRS | CPUID7_EDX_STIBP | CPUID7_EDX_SSBD))) {
+		expect_vector("SPEC_CTRL that is not there", try_rdmsr, VECTOR_GP);
+		return;
+	}
+	print_line("cpu: has speculation controls");
+	expect("SPEC_CTRL at the start", read_msr(MSR_SPEC_CTRL), 0);
+	expect_msr_write("SPEC_CTRL", MSR_SPEC_CTRL, 1, NO_EXCEPTION);
+	expect("SPEC_CTRL after an exit", (cpuid(0, 0), read_msr(MSR_SPEC_CTRL)), 1);
+	expect_msr_write("SPEC_CTRL with a bit nobody has", MSR_SPEC_CTRL, 1ull << 63, VECTOR_GP);
+	expect_msr_write("SPEC_CTRL back", MSR_SPEC_CTRL, 0, NO_EXCEPTION);
+	msr = MSR_PRED_CMD;
+	if (offered & CPUID7_EDX_IBRS)
+		expect_write("predictor barrier", try_wrmsr, 1, NO_EXCEPTION);
+	expect_vector("predictor barrier, read", try_rdmsr, VECTOR_GP);
+	msr = MSR_ARCH_CAPABILITIES;
+	expect_vector("ARCH_CAPABILITIES", try_rdmsr, offered & CPUID7_EDX_ARCH ? NO_EXCEPTION : VECTOR_GP);
+	expect_msr_write("ARCH_CAPABILITIES written", MSR_ARCH_CAPABILITIES, 0, VECTOR_GP);
 }
 
 static void check_msrs(void)
@@ -401,7 +472,9 @@ void guest_main(const struct platform *platform)
 	check_cr8();
 	check_clock_leaves();
 	check_xcr0();
+	check_protection_keys();
 	check_msrs();
+	check_speculation();
 	check_debugging();
 	check_platform();
 	print_line("cpu: %u checks, %u wrong", checks, wrong);

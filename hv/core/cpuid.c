@@ -56,29 +56,35 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define FEATURE_7_EBX_TSC_ADJUST                                                                             \
 	BIT(1) /* ours: always 0, so that a system that looks finds the TSCs in step */
 #define FEATURE_7_EBX_INVPCID BIT(10)
-/* Leaf 7 ECX: VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI MOVDIR64B. */
+/* Leaf 7 ECX: VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI
+ * MOVDIR64B. */
 #define ALLOW_7_ECX                                                                                          \
-	(BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | BIT(22) |      \
-	 BIT(25) | BIT(27) | BIT(28))
+	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) |       \
+	 BIT(22) | BIT(25) | BIT(27) | BIT(28))
+#define FEATURE_7_ECX_PKU   BIT(3)
+#define FEATURE_7_ECX_OSPKE BIT(4)
 #define FEATURE_7_ECX_RDPID BIT(22)
-/* EDX: AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE AVX512_FP16 (speculation controls are ours).
- */
-#define ALLOW_7_EDX (BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(10) | BIT(14) | BIT(23))
+/* EDX: AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE AVX512_FP16 IBRS STIBP L1D_FLUSH
+ * ARCH_CAPABILITIES SSBD. */
+#define ALLOW_7_EDX                                                                                          \
+	(BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(10) | BIT(14) | BIT(23) | BIT(26) | BIT(27) | BIT(28) |     \
+	 BIT(29) | BIT(31))
 /* 8000_0001h ECX: LAHF ABM SSE4A MISALIGNSSE 3DNOWPREFETCH XOP FMA4 TBM; EDX: as leaf 1, and SYSCALL NX
  * MMXEXT 1GB RDTSCP LM. MCE, APIC, MTRR and MCA stand in EDX as in leaf 1. AMD: several cores, and leaves for
  * them. */
-#define ALLOW_E1_ECX		 (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
-#define FEATURE_E1_ECX_CORES	 BIT(1)
-#define FEATURE_E1_ECX_OSVW	 BIT(9)
-#define FEATURE_E1_ECX_TOPOLOGY	 BIT(22)
-#define FEATURE_E1_EDX_RDTSCP	 BIT(27)
-#define ALLOW_E1_EDX		 (0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(27) | BIT(29))
-#define ALLOW_E1_EDX_HIDDEN	 (BIT(7) | BIT(9) | BIT(12) | BIT(14))
+#define ALLOW_E1_ECX		(BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
+#define FEATURE_E1_ECX_CORES	BIT(1)
+#define FEATURE_E1_ECX_OSVW	BIT(9)
+#define FEATURE_E1_ECX_TOPOLOGY BIT(22)
+#define FEATURE_E1_EDX_RDTSCP	BIT(27)
+#define ALLOW_E1_EDX		(0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(27) | BIT(29))
+#define ALLOW_E1_EDX_HIDDEN	(BIT(7) | BIT(9) | BIT(12) | BIT(14))
+/* 8000_0008h EBX: IBPB IBRS STIBP and their always-on and preferred modes, SSBD SSB_NO PSFD. */
+#define ALLOW_E8_EBX		 (BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(24) | BIT(26) | BIT(28))
 #define INVARIANT_TSC		 BIT(8)
 #define ARAT			 BIT(2)
 #define BUS_MHZ			 100u
-#define XSAVE_ALLOWED_STATES	 0xE7u /* x87 SSE AVX, AVX-512 */
-#define XSAVE_ALLOWED_EXTENSIONS 0xFu  /* XSAVEOPT XSAVEC XGETBV1 XSAVES; no supervisor states */
+#define XSAVE_ALLOWED_EXTENSIONS 0xFu /* XSAVEOPT XSAVEC XGETBV1 XSAVES; no supervisor states */
 #define XSAVE_EXTENSION_XSAVEC	 0x2u
 #define XSAVE_EXTENSION_XSAVES	 0x8u
 
@@ -156,7 +162,8 @@ static void build_extended(void)
 	if (cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR)
 		extended[7].edx |= INVARIANT_TSC;
 	extended[7] = (struct cpuid_result){.edx = extended[7].edx & INVARIANT_TSC};
-	extended[8] = (struct cpuid_result){.eax = extended[8].eax & 0xFFFF};
+	extended[8] =
+		(struct cpuid_result){.eax = extended[8].eax & 0xFFFF, .ebx = extended[8].ebx & ALLOW_E8_EBX};
 }
 
 #define XSAVE_LEGACY_SIZE 576u	 /* x87 and SSE, and the header (SDM 1 13.4) */
@@ -187,7 +194,7 @@ static uint32_t compacted_size(uint64_t states)
  */
 static bool compaction_is_sound(void)
 {
-	const uint64_t states = cpuid(LEAF_XSAVE, 0).eax & XSAVE_ALLOWED_STATES;
+	const uint64_t states = cpuid(LEAF_XSAVE, 0).eax & XCR0_OFFERED;
 	uint32_t told;
 
 	if (!(cpuid(1, 0).ecx & CPUID1_ECX_OSXSAVE))
@@ -295,11 +302,11 @@ static struct cpuid_result xsave(const struct vcpu *vcpu, uint32_t subleaf)
 	struct cpuid_result result = cpuid(LEAF_XSAVE, subleaf);
 
 	if (subleaf == 0)
-		return (struct cpuid_result){result.eax & XSAVE_ALLOWED_STATES, result.ebx, result.ecx, 0};
+		return (struct cpuid_result){result.eax & XCR0_OFFERED, result.ebx, result.ecx, 0};
 	if (subleaf == 1)
-		return (struct cpuid_result){xsave_extensions,
-					     compacted_size(vcpu->xcr0 & XSAVE_ALLOWED_STATES), 0, 0};
-	if (subleaf < 32 && (XSAVE_ALLOWED_STATES >> subleaf & 1))
+		return (struct cpuid_result){xsave_extensions, compacted_size(vcpu->xcr0 & XCR0_OFFERED), 0,
+					     0};
+	if (subleaf < 32 && (XCR0_OFFERED >> subleaf & 1))
 		return result;
 	return (struct cpuid_result){0};
 }
@@ -322,6 +329,18 @@ static struct cpuid_result features(struct vcpu *vcpu)
 		if (vcpu->hypervisor_hidden)
 			result.ecx &= ~CPUID1_ECX_HYPERVISOR;
 	}
+	return result;
+}
+
+static struct cpuid_result structured_features(struct vcpu *vcpu, uint32_t subleaf)
+{
+	struct cpuid_result result = {0};
+
+	if (subleaf != 0)
+		return result;
+	result = basic[LEAF_STRUCTURED];
+	if ((result.ecx & FEATURE_7_ECX_PKU) && (virt->get_register(vcpu, VIRT_CR4) & CR4_PKE))
+		result.ecx |= FEATURE_7_ECX_OSPKE;
 	return result;
 }
 
@@ -350,7 +369,7 @@ static struct cpuid_result special(struct vcpu *vcpu, uint32_t leaf, uint32_t su
 	switch (leaf) {
 	case LEAF_FEATURES: return features(vcpu);
 	case LEAF_CACHES: return caches(vcpu, leaf, subleaf);
-	case LEAF_STRUCTURED: return subleaf == 0 ? basic[LEAF_STRUCTURED] : (struct cpuid_result){0};
+	case LEAF_STRUCTURED: return structured_features(vcpu, subleaf);
 	case LEAF_TOPOLOGY: return topology(vcpu, subleaf);
 	case LEAF_XSAVE: return xsave(vcpu, subleaf);
 	case LEAF_E_FEATURES:

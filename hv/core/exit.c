@@ -8,6 +8,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/percpu.h"
 #include "hv/call/call.h"
+#include "hv/core/cpuid.h"
 #include "hv/core/exit.h"
 #include "hv/core/msr_constants.h"
 #include "hv/core/partition.h"
@@ -72,13 +73,10 @@ enum exit_action exit_msr_write(struct vcpu *vcpu)
  * XSETBV (SDM 1, 13.3): x87 always, AVX only with SSE, the three AVX-512 parts together, nothing the CPU
  * lacks or we hide.
  */
-#define XCR0_AVX512  (7ull << 5)
-#define XCR0_OFFERED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
-
 static bool xcr0_valid(uint64_t value)
 {
 	struct cpuid_result supported = cpuid(0xD, 0);
-	uint64_t allowed = ((uint64_t)supported.edx << 32 | supported.eax) & XCR0_OFFERED;
+	uint64_t allowed = supported.eax & XCR0_OFFERED;
 
 	if (value & ~allowed || !(value & XCR0_X87))
 		return false;

@@ -35,6 +35,10 @@ struct msr_row {
  * here. */
 #define WORKAROUNDS_KNOWN 2
 
+/* IA32_ARCH_CAPABILITIES: what the CPU does not leak, or has an instruction for; not the bits that promise
+ * other MSRs. */
+#define HARMLESS_CAPABILITIES 0x1D1AE17Full
+
 static const struct msr_row rows[] = {
 	{MSR_PLATFORM_ID, INTEL, READ_ONLY, 0},
 	{MSR_SMI_COUNT, INTEL, READ_ONLY, 0},
@@ -84,6 +88,14 @@ static uint64_t microcode_revision(void)
 	return rdmsr(MSR_MICROCODE_REV);
 }
 
+static bool arch_capabilities(uint64_t *value)
+{
+	if (cpuid(0, 0).eax < 7 || !(cpuid(7, 0).edx & CPUID7_EDX_ARCH_CAPABILITIES))
+		return false;
+	*value = rdmsr(MSR_ARCH_CAPABILITIES) & HARMLESS_CAPABILITIES;
+	return true;
+}
+
 bool msr_constant_read(uint32_t index, uint64_t *value)
 {
 	const struct msr_row *row = find(index);
@@ -95,7 +107,7 @@ bool msr_constant_read(uint32_t index, uint64_t *value)
 	else if (row)
 		*value = row->value;
 	else
-		return false;
+		return index == MSR_ARCH_CAPABILITIES && arch_capabilities(value);
 	return true;
 }
 

@@ -2,6 +2,7 @@
  * Segment, then page tables, byte by byte where a page ends. What the guest's own tables forbid is the
  * guest's #PF; what is not its memory ends it.
  */
+#include "arch/x86/guest_state.h"
 #include "hv/core/operand.h"
 #include "hv/core/partition.h"
 
@@ -31,6 +32,8 @@ void operand_prepare(struct vcpu *vcpu, enum segment_index which, unsigned addre
 					      .user = (stack.access >> SEGMENT_DPL_SHIFT & 3) == 3,
 					      .write = write,
 					      .alignment_check = flags & RFLAGS_AC};
+	if (state->paging.cr4 & CR4_PKE)
+		state->paging.pkru = guest_state_pkru();
 	state->long_code = (state->paging.efer & EFER_LMA) && (code.access & SEGMENT_LONG);
 	state->mask = address_size == 8 ? UINT64_MAX : (1ull << 8 * address_size) - 1;
 }

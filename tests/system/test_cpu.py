@@ -1,6 +1,7 @@
 """What a CPU owes its software, checked from inside both kinds of partition on both emulators: guests/cpu counts what is wrong."""
 
 import os
+import re
 
 import pytest
 
@@ -21,12 +22,23 @@ image  = \\guests\\cpu-para.elf
 FILES = {f"\\guests\\cpu-{mode}.elf": os.path.join(system.BUILD, f"guests/cpu-{mode}.elf") for mode in ("full", "para")}
 
 
-@pytest.mark.parametrize("platform", ["qemu", "bochs"])
-def test_cpu(platform):
-    with system.System(platform, CONFIG, cpus=2, files=FILES) as machine:
+@pytest.mark.parametrize("platform, features", [("qemu", {"protection keys"}), ("bochs", set())])
+def test_cpu(platform, features):
+    check(platform, features)
+
+
+@pytest.mark.bochs
+def test_speculation_controls():
+    """A CPU of 2020: neither QEMU's nor the Skylake has them."""
+    check("bochs", {"protection keys", "speculation controls"}, model="tigerlake")
+
+
+def check(platform, features, model=None):
+    with system.System(platform, CONFIG, cpus=2, files=FILES, model=model) as machine:
         machine.expect_boot(r"cpu: begin")
         for _ in ("full", "para"):
             outcome = machine.expect(r"cpu: (\d+) checks, (\d+) wrong")
             assert outcome.group(2) == b"0", machine.transcript[-3000:]
             assert int(outcome.group(1)) > 100
         machine.wait_end()
+        assert {match for match in re.findall(r"cpu: has ([a-z ]+)", machine.transcript)} == features

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/x86/clock.h"
+#include "arch/x86/guest_state.h"
 #include "hv/console/console.h"
 #include "hv/mem/pool.h"
 #include "hv/core/share.h"
@@ -228,6 +229,11 @@ uint8_t pc_in(uint16_t port)
 	if (!full_port_in(&pc.vcpu[0], port, 1, &value))
 		abort();
 	return (uint8_t)value;
+}
+
+uint32_t guest_state_pkru(void)
+{
+	return pc.pkru;
 }
 
 bool share_sees(const struct partition *partition, gpa_t address, uint32_t flags)

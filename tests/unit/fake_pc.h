@@ -26,6 +26,7 @@ struct fake_pc {
 
 	uint64_t registers[VIRT_REGISTERS];
 	struct segment segment[SEGMENTS];
+	uint32_t pkru;
 
 	char console[PC_CONSOLE_SIZE];
 	size_t console_length;

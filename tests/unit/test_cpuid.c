@@ -101,9 +101,10 @@ static void test_only_what_is_allowed(void **state)
 	result = ask(7, 0);
 	assert_int_equal(result.ebx & (BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(22) | BIT(25)), 0);
 	assert_int_equal(result.ecx & (BIT(3) | BIT(4) | BIT(5) | BIT(16) | BIT(22)),
-			 0); /* PKU LA57 WAITPKG */
-	assert_int_equal(result.edx & (BIT(9) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(31)),
-			 0); /* speculation */
+			 BIT(3)); /* PKU, but not OSPKE WAITPKG LA57 RDPID */
+	assert_int_equal(result.edx & (BIT(9) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31)),
+			 ALL << 26 & ~BIT(30)); /* speculation, but not IA32_CORE_CAPABILITIES */
+	assert_int_equal(ask(EXTENDED + 8, 0).ebx, 0x1507D000); /* AMD's words for it, no more */
 	result = ask(7, 1);
 	assert_int_equal(result.eax | result.ebx | result.ecx | result.edx, 0);
 	result = ask(EXTENDED + 1, 0);
@@ -167,7 +168,10 @@ static void test_follows_the_guests_registers(void **state)
 	cr4 = CR4_OSXSAVE;
 	assert_true(ask(1, 0).ecx & OSXSAVE);
 	assert_true(ask(1, 0).edx & BIT(9));
-	vcpu.apic_base = 0; /* switched off by the guest */
+	assert_false(ask(7, 0).ecx & BIT(4));
+	cr4 = CR4_PKE;
+	assert_true(ask(7, 0).ecx & BIT(4)); /* OSPKE */
+	vcpu.apic_base = 0;		     /* switched off by the guest */
 	assert_false(ask(1, 0).edx & BIT(9));
 }
 
@@ -196,12 +200,12 @@ static void test_xsave(void **state)
 {
 	(void)state;
 	fake_cpu_leaf(0xD, 0, (struct cpuid_result){ALL, 0x340, 0xA88, ALL});
-	fake_cpu_leaf(0xD, 1, (struct cpuid_result){ALL, 0x340, ALL, ALL});
+	fake_cpu_leaf(0xD, 1, (struct cpuid_result){ALL, 0x348, ALL, ALL});
 	fake_cpu_leaf(0xD, 2, (struct cpuid_result){0x100, 0x240, 0, 0});
 	fake_cpu_leaf(0xD, 9, (struct cpuid_result){8, 0xA80, 0, 0}); /* PKRU */
 	fake_cpu_leaf(0xD, 40, (struct cpuid_result){8, 8, 8, 8});
 	cpuid_build();
-	assert_int_equal(ask(0xD, 0).eax, 0xE7);
+	assert_int_equal(ask(0xD, 0).eax, 0x2E7);
 	assert_int_equal(ask(0xD, 0).edx, 0);
 	assert_int_equal(ask(0xD, 1).eax, 7); /* no XSAVES */
 	assert_int_equal(ask(0xD, 1).ecx, 0);
@@ -218,7 +222,8 @@ static void test_xsave(void **state)
 	cpuid_build(); /* now the machine tells another size than its states have */
 	assert_int_equal(ask(0xD, 1).eax, 5);
 	assert_int_equal(ask(0xD, 2).ebx, 0x240);
-	assert_int_equal(ask(0xD, 9).eax, 0);
+	assert_int_equal(ask(0xD, 9).eax, 8);
+	assert_int_equal(ask(0xD, 8).eax, 0);
 	assert_int_equal(ask(0xD, 40).eax, 0);
 }
 

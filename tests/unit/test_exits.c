@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "arch/x86/registers.h"
+#include "arch/x86/guest_walk.h"
 #include "tests/unit/fake_pc.h"
 
 #define CODE	   0x8000u /* linear and physical */
@@ -580,6 +580,14 @@ static void string_faults(void **state)
 	assert_int_equal(pc.exceptions, 1u << VECTOR_PF);
 	assert_int_equal(pc.exception_error, 2);
 	assert_int_equal(pc.memory[0x9FFE], 0); /* nothing done */
+	set_entry(TABLES + 0x3000, 10, 0xA000 | PAGE_BITS | 1ull << 59);
+	pc.registers[VIRT_CR4] |= CR4_PKE;
+	pc.pkru = 1u << 2; /* key 1: no access */
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_PF);
+	assert_int_equal(pc.exception_error, FAULT_PROTECTION | FAULT_WRITE | FAULT_KEY);
+	pc.pkru = 1u << 4;
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_NEXT);
+	pc.registers[VIRT_CR4] &= ~CR4_PKE;
 	vcpu->regs.rdi = 0x0000900000000000;
 	assert_int_equal(exit_port_string(vcpu, &io), EXIT_GP);
 	pc.segment[SEGMENT_CS].access = CODE_32BIT;

@@ -162,6 +162,36 @@ static void smep_and_smap(void **state)
 	finds(&paging, LINEAR, 0x12345678989Aull);
 }
 
+static void protection_keys(void **state)
+{
+	struct guest_paging paging = long_mode;
+
+	(void)state;
+	map_long(FULL);
+	put8(TABLE_3, LINEAR >> 12 & 511, 0x123456789000ull | FULL | 5ull << 59);
+	paging.pkru = 1u << 10; /* key 5: no access */
+	finds(&paging, LINEAR, 0x12345678989Aull);
+	paging.cr4 |= CR4_PKE;
+	faults(&paging, LINEAR, FAULT_PROTECTION | FAULT_KEY);
+	paging.fetch = true; /* keys are for data */
+	finds(&paging, LINEAR, 0x12345678989Aull);
+	paging.fetch = false;
+	paging.pkru = 2u << 10; /* no writes */
+	finds(&paging, LINEAR, 0x12345678989Aull);
+	paging.write = true;
+	faults(&paging, LINEAR, FAULT_PROTECTION | FAULT_WRITE | FAULT_KEY);
+	paging.cr0 &= ~CR0_WP;
+	finds(&paging, LINEAR, 0x12345678989Aull);
+	paging.user = true;
+	faults(&paging, LINEAR, FAULT_PROTECTION | FAULT_WRITE | FAULT_USER | FAULT_KEY);
+	paging.pkru = ~(3u << 10); /* all the others */
+	finds(&paging, LINEAR, 0x12345678989Aull);
+	paging.user = false; /* nor are they for the supervisor's pages */
+	paging.pkru = UINT32_MAX;
+	put8(TABLE_0, LINEAR >> 39 & 511, TABLE_1 | ENTRY_PRESENT | ENTRY_WRITE);
+	finds(&paging, LINEAR, 0x12345678989Aull);
+}
+
 static void pae(void **state)
 {
 	const struct guest_paging paging = {
@@ -219,10 +249,10 @@ static void loops_end(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, clear)
-	const struct CMUnitTest tests[] = {TEST(no_paging), TEST(four_levels), TEST(every_level_absent),
-					   TEST(rights),    TEST(no_execute),  TEST(smep_and_smap),
-					   TEST(pae),	    TEST(legacy),      TEST(outside_memory),
-					   TEST(loops_end)};
+	const struct CMUnitTest tests[] = {TEST(no_paging),	  TEST(four_levels), TEST(every_level_absent),
+					   TEST(rights),	  TEST(no_execute),  TEST(smep_and_smap),
+					   TEST(protection_keys), TEST(pae),	     TEST(legacy),
+					   TEST(outside_memory),  TEST(loops_end)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

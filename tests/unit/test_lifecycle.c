@@ -1290,15 +1290,15 @@ static void test_msrs(void **state)
 	}
 }
 
-/* SDM 1, 13.3, on a CPU with everything up to AVX-512. */
+/* SDM 1, 13.3, on a CPU with everything up to AVX-512, and with protection keys. */
 static void test_xsetbv(void **state)
 {
-	static const uint64_t good[] = {1, 3, 7, 0xE7};
-	static const uint64_t bad[] = {0, 2, 5, 6, 0x27, 0xE3, 0xE5, 0x9, 0x207, 1ull << 63 | 1};
+	static const uint64_t good[] = {1, 3, 7, 0xE7, 0x201, 0x2E7};
+	static const uint64_t bad[] = {0, 2, 5, 6, 0x27, 0xE3, 0xE5, 0x9, 0x107, 0x200, 1ull << 63 | 1};
 	struct vcpu vcpu = {0};
 
 	(void)state;
-	fake_cpu_leaf(0xD, 0, (struct cpuid_result){.eax = 0x2FF});
+	fake_cpu_leaf(0xD, 0, (struct cpuid_result){.eax = 0x3FF});
 	for (unsigned i = 0; i < ARRAY_SIZE(good); i++) {
 		vcpu.regs.rax = good[i];
 		assert_int_equal(exit_xsetbv(&vcpu), EXIT_NEXT);

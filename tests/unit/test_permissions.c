@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/x86/speculation.h"
 #include "arch/x86/vmx/vmx.h"
 #include "hv/mem/pool.h"
 
@@ -15,6 +16,14 @@
 enum status svm_permissions(hpa_t *io, hpa_t *msr);
 
 static unsigned pages_left;
+
+/* A CPU that has two of the three. */
+uint32_t speculation_msr(unsigned index)
+{
+	static const uint32_t msrs[SPECULATION_MSRS] = {MSR_SPEC_CTRL, 0, MSR_FLUSH_CMD};
+
+	return msrs[index];
+}
 
 void *pool_allocate(size_t pages)
 {
@@ -78,6 +87,8 @@ static void test_vmx(void **state)
 {
 	static const struct rule rules[] = {
 		{MSR_TSC, true, false},
+		{MSR_SPEC_CTRL, true, true},
+		{MSR_FLUSH_CMD, true, true},
 		{MSR_SYSENTER_CS, true, true},
 		{MSR_SYSENTER_ESP, true, true},
 		{MSR_SYSENTER_EIP, true, true},
@@ -144,7 +155,8 @@ static void test_svm(void **state)
 		{MSR_LSTAR, true, true},	{MSR_CSTAR, true, true},
 		{MSR_SYSCALL_MASK, true, true}, {MSR_FS_BASE, true, true},
 		{MSR_GS_BASE, true, true},	{MSR_KERNEL_GS_BASE, true, true},
-		{MSR_TSC_AUX, true, true},
+		{MSR_TSC_AUX, true, true},	{MSR_SPEC_CTRL, true, true},
+		{MSR_FLUSH_CMD, true, true},
 	};
 	const uint8_t *ports;
 	hpa_t io, msr, again;

@@ -4,6 +4,7 @@
  * for every guest, so one set serves all vCPUs of the machine.
  */
 #include "arch/x86/registers.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/svm/svm.h"
 #include "hv/lib/spinlock.h"
 #include "hv/lib/string.h"
@@ -61,6 +62,9 @@ static enum status create_maps(void)
 	memset(msr_map, 0xFF, MSR_MAP_PAGES * PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(guest_owned_msrs); i++)
 		pass_through(guest_owned_msrs[i]);
+	for (unsigned i = 0; i < SPECULATION_MSRS; i++)
+		if (speculation_msr(i))
+			pass_through(speculation_msr(i));
 	return OK;
 }
 

@@ -6,8 +6,7 @@
 #include "hv/lib/string.h"
 #include "hv/mem/pool.h"
 
-#define CPUID_EXTENDED_MAX 0x80000000u
-#define CPUID_EXTENDED	   0x80000001u
+#define CPUID_EXTENDED_FEATURES 0x80000001u
 
 /* VM_CR, APM 2 15.30.1 */
 #define VM_CR_LOCK	   (1ull << 3)
@@ -26,9 +25,9 @@ enum status svm_probe(struct virt_features *features, char message[VIRT_MESSAGE]
 	struct cpuid_result extended, svm;
 
 	*features = (struct virt_features){0};
-	if (cpuid(CPUID_EXTENDED_MAX, 0).eax < CPUID_SVM)
+	if (cpuid(CPUID_EXTENDED, 0).eax < CPUID_SVM)
 		return refuse(message, "no SVM (AMD-V): CPUID has no leaf 8000000Ah");
-	extended = cpuid(CPUID_EXTENDED, 0);
+	extended = cpuid(CPUID_EXTENDED_FEATURES, 0);
 	if (!(extended.ecx & CPUID80000001_ECX_SVM))
 		return refuse(message, "no SVM (AMD-V): CPUID 80000001h ECX bit 2 is clear");
 	if ((rdmsr(MSR_VM_CR) & (VM_CR_SVM_DISABLED | VM_CR_LOCK)) == (VM_CR_SVM_DISABLED | VM_CR_LOCK))
@@ -82,7 +81,6 @@ void svm_cpu_disable(void)
 #define CR4_ALWAYS                                                                                           \
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |            \
 	 CR4_OSFXSR | CR4_OSXMMEXCPT)
-#define CR4_PKE (1ull << 22)
 #define CR4_CET (1ull << 23)
 /* What every 64-bit CPU has, and what the CPUID bits tell of (APM 2 3.1.3). */
 static uint64_t defined_cr4(void)

@@ -5,6 +5,7 @@
  * written.
  */
 #include "arch/x86/registers.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/vmx/vmx.h"
 #include "hv/lib/spinlock.h"
 #include "hv/lib/string.h"
@@ -77,6 +78,9 @@ static void fill(uint8_t *bitmap, const struct vmx_controls *controls)
 		allow(bitmap, passed_through[i].msr, passed_through[i].allow);
 	if (controls->secondary & SECONDARY_RDTSCP)
 		allow(bitmap, MSR_TSC_AUX, ALLOW);
+	for (unsigned i = 0; i < SPECULATION_MSRS; i++)
+		if (speculation_msr(i))
+			allow(bitmap, speculation_msr(i), ALLOW);
 }
 
 /* Registers of the x2APIC that the virtual-APIC page answers for, and writes that it takes (30.5). Without

@@ -27,13 +27,13 @@ uint64_t vmx_cr0_guest_owned(const struct vmx_controls *controls)
 	return unrestricted(controls) ? owned | CR0_PE | CR0_PG : owned;
 }
 
-/* MCE is ours: a machine check with MCE = 0 would shut the CPU down. VMXE, SMXE, LA57, PKE, CET and what is
+/* MCE is ours: a machine check with MCE = 0 would shut the CPU down. VMXE, SMXE, LA57, CET and what is
  * yet unknown are refused. */
 uint64_t vmx_cr4_guest_owned(const struct vmx_controls *controls)
 {
 	uint64_t known = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE |
 			 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE |
-			 CR4_SMEP | CR4_SMAP;
+			 CR4_SMEP | CR4_SMAP | CR4_PKE;
 
 	return known & controls->cr4_fixed1;
 }
