@@ -114,8 +114,9 @@ static enum status load_image(struct partition *partition, struct image_result *
 					 : image_load_para(&request, &target, result, message);
 }
 
-/* Nothing of a former life stays: devices, shared pages, posted interrupts, timers. On the vCPU's own CPU. */
-static void reset_private_state(struct vcpu *vcpu)
+/* Nothing of a former life stays: devices, shared pages, posted interrupts, timers. Without `power_on`, as
+ * after INIT. On the vCPU's own CPU. */
+static void reset_private_state(struct vcpu *vcpu, bool power_on)
 {
 	struct vcpu_shared *shared = vcpu->shared;
 
@@ -129,7 +130,7 @@ static void reset_private_state(struct vcpu *vcpu)
 	memset(vcpu->trace, 0, sizeof(vcpu->trace));
 	exit_forget_instructions(vcpu);
 	if (vcpu->lapic)
-		full_vcpu_reset(vcpu);
+		full_vcpu_reset(vcpu, power_on);
 	else
 		vendor_vcpu_reset(vcpu);
 }
@@ -253,7 +254,7 @@ static void follow_order(struct vcpu *vcpu)
 	struct vcpu_shared *shared = vcpu->shared;
 
 	if (!atomic_load(&shared->parked)) {
-		reset_private_state(vcpu);
+		reset_private_state(vcpu, true);
 		atomic_store(&shared->parked, 1);
 		if (shared->index != 0)
 			vcpu_request(&partition->vcpu[0], REQUEST_LIFECYCLE);
@@ -414,7 +415,7 @@ static void serve(struct vcpu *vcpu, uint32_t requests)
 			console_tick();
 	}
 	if (requests & REQUEST_INIT)
-		reset_private_state(vcpu);
+		reset_private_state(vcpu, false);
 	if (likely(!(requests & (REQUEST_MACHINE | REQUEST_MESSAGE | REQUEST_FLUSH))))
 		return;
 	if (requests & REQUEST_FLUSH)
@@ -618,7 +619,7 @@ static void start_vcpu(struct vcpu *vcpu)
 
 	if (vcpu->shared->index == 0)
 		report_first_start(vcpu->partition);
-	reset_private_state(vcpu);
+	reset_private_state(vcpu, false);
 	virt->vcpu_reset(vcpu, &vcpu->shared->start);
 	if (!vcpu->lapic)
 		share_flush_cpu(vcpu);

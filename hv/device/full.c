@@ -632,12 +632,13 @@ enum status lapic_create(struct vcpu *vcpu)
 		vcpu->lapic = &devices->lapic;
 		vcpu->partition->devices->lapic[vcpu->shared->index] = vcpu->lapic;
 	}
-	full_vcpu_reset(vcpu);
+	full_vcpu_reset(vcpu, true);
 	return OK;
 }
 
-void full_vcpu_reset(struct vcpu *vcpu)
+void full_vcpu_reset(struct vcpu *vcpu, bool power_on)
 {
-	lapic_reset(vcpu);
-	mtrr_reset(mtrr_of(vcpu), cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS);
+	lapic_reset(vcpu, power_on);
+	if (power_on)
+		mtrr_reset(mtrr_of(vcpu), cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS);
 }

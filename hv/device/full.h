@@ -16,7 +16,9 @@ void full_devices_reset(struct partition *partition);
 /* The vCPU's local APIC: power-on state; called on the vCPU's own CPU. Allocates at the first call
  * (vcpu->lapic). */
 enum status lapic_create(struct vcpu *vcpu) MUST_CHECK;
-void full_vcpu_reset(struct vcpu *vcpu);
+/* As after RESET (`power_on`), or INIT, which keeps the local APIC's mode and the MTRRs (SDM 3A table 10-1).
+ */
+void full_vcpu_reset(struct vcpu *vcpu, bool power_on);
 
 /* Ports. false: nothing there (reads give all ones, writes are ignored). A write takes the lowest `size`
  * bytes of its value. */

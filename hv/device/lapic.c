@@ -596,18 +596,19 @@ bool lapic_base_write(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
-void lapic_reset(struct vcpu *vcpu)
+void lapic_reset(struct vcpu *vcpu, bool power_on)
 {
 	struct lapic *lapic = vcpu->lapic;
 	const bool boot_cpu = vcpu->shared->index == 0;
 
 	reset_registers(vcpu);
-	vcpu->apic_base = APIC_DEFAULT_BASE | APIC_BASE_ENABLE | (boot_cpu ? APIC_BASE_BSP : 0);
+	if (power_on)
+		vcpu->apic_base = APIC_DEFAULT_BASE | APIC_BASE_ENABLE | (boot_cpu ? APIC_BASE_BSP : 0);
 	lapic_store(&lapic->attention, 0);
 	if (boot_cpu) {
 		lapic_store(&lapic->spurious, SPURIOUS_ENABLED | SPURIOUS_FIRMWARE);
 		lapic->lvt[LVT_LINT0] = DELIVERY_EXTINT;
 		lapic->lvt[LVT_LINT1] = DELIVERY_NMI;
 	}
-	enter_mode(vcpu, LAPIC_XAPIC);
+	enter_mode(vcpu, mode_of(vcpu->apic_base));
 }

@@ -146,8 +146,8 @@ static inline void lapic_request(struct vcpu *vcpu)
 }
 
 /* lapic.c. The power-on state: on the boot CPU as PC firmware leaves it (virtual wire), elsewhere as the
- * manual says. */
-void lapic_reset(struct vcpu *vcpu);
+ * manual says; or, not `power_on`, that after INIT, which keeps the mode (SDM 3A 11.4.7.3, 11.12.5.1). */
+void lapic_reset(struct vcpu *vcpu, bool power_on);
 uint32_t lapic_mmio_read(struct vcpu *vcpu, unsigned offset, unsigned size);
 void lapic_mmio_write(struct vcpu *vcpu, unsigned offset, unsigned size, uint32_t value);
 /* 800h to 8FFh; false: #GP. */

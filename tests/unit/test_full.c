@@ -499,7 +499,7 @@ static void reset_forgets(void **state)
 	pc_out(COM1 + 1, 0x02);
 	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), 0x24);
 	full_devices_reset(&pc.partition);
-	full_vcpu_reset(&pc.vcpu[0]);
+	full_vcpu_reset(&pc.vcpu[0], true);
 	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
 	assert_int_equal(pc_in(COM1 + 7), 0);
 	assert_int_equal(routed(4), LVT_MASKED);

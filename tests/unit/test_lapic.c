@@ -318,6 +318,29 @@ static void enter_x2apic(void)
 	}
 }
 
+static void init_keeps_the_mode(void **state)
+{
+	struct vcpu *vcpu = &pc.vcpu[1];
+	const uint64_t base = vcpu->apic_base;
+	uint64_t value;
+
+	(void)state;
+	put(1, TPR, 0x40);
+	lapic_reset(vcpu, false);
+	assert_int_equal(get(1, TPR), 0);
+	enter_x2apic();
+	assert_true(put_msr(1, TPR, 0x40));
+	lapic_reset(vcpu, false);
+	assert_int_equal(vcpu->apic_base, base | APIC_BASE_X2APIC);
+	assert_true(full_msr_read(vcpu, MSR_X2APIC_FIRST + TPR / 16, &value));
+	assert_int_equal(value, 0);
+	assert_true(full_msr_read(vcpu, MSR_X2APIC_FIRST + LDR / 16, &value));
+	assert_int_equal(value, 2); /* by its id, as in x2APIC mode */
+	lapic_reset(vcpu, true);
+	assert_int_equal(vcpu->apic_base, base);
+	assert_int_equal(get(1, ID), 1 << 24);
+}
+
 static void x2apic_registers(void **state)
 {
 	uint64_t value;
@@ -738,7 +761,7 @@ static void page_ends_with_the_mode(void **state)
 	guest_writes(1, 0x3F0, 3); /* an IPI to oneself with a vector that is none */
 	assert_true(put_msr(1, ESR, 0));
 	assert_int_equal(in_page(ESR), ERROR_SEND_VECTOR);
-	lapic_reset(vcpu);
+	lapic_reset(vcpu, true);
 	assert_null(lapic->page);
 	assert_int_equal(peek(1), -1);
 }
@@ -756,6 +779,7 @@ int main(void)
 					   TEST(other_deliveries),
 					   TEST(narrow_accesses),
 					   TEST(modes),
+					   TEST(init_keeps_the_mode),
 					   TEST(x2apic_registers),
 					   TEST(x2apic_destinations),
 					   TEST(one_shot),

@@ -54,8 +54,8 @@ static struct {
 	uint64_t armed[CPUS];
 	unsigned kicks[CPUS];	     /* IPIs sent to a CPU */
 	uint64_t device_timer_again; /* when the device wants it next */
-	unsigned arms, ticks, summaries, polls, inputs, deadlines, device_timers, device_resets, call_resets,
-		tables, told_managers;
+	unsigned arms, ticks, summaries, polls, inputs, deadlines, device_timers, power_ons, device_resets,
+		call_resets, tables, told_managers;
 	unsigned nmis, windows_asked, reports, messages, flushes;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
@@ -288,8 +288,9 @@ void exit_forget_instructions(struct vcpu *vcpu)
 	(void)vcpu;
 }
 
-void full_vcpu_reset(struct vcpu *vcpu)
+void full_vcpu_reset(struct vcpu *vcpu, bool power_on)
 {
+	seen.power_ons += power_on;
 	vcpu->apic_base = APIC_DEFAULT_BASE | APIC_BASE_ENABLE;
 }
 
@@ -862,12 +863,18 @@ static void test_start_up_ipi(void **state)
 	vcpu_send_startup(alpha, 1, 0x77); /* it runs: ignored */
 	run();
 	assert_int_equal(seen.starts[1], 1);
+	saved_vcpu[1].lapic = saved_vcpu[2].lapic;
+	seen.power_ons = 0;
 	vcpu_send_init(alpha, 1);
 	run();
 	assert_int_equal(atomic_load(&vcpus[1].state), VCPU_OFF);
 	vcpu_send_startup(alpha, 1, 0x55);
 	run();
 	assert_int_equal(seen.started[1].entry, 0x55);
+	assert_int_equal(seen.power_ons, 0);
+	assert_int_equal(partition_command(alpha, ORDER_RESET, "test"), OK);
+	run();
+	assert_int_equal(seen.power_ons, 1);
 }
 
 static void test_ipis_to_nobody(void **state)

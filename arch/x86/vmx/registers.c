@@ -12,7 +12,7 @@
 #define CR3_PCID       0xFFFull
 #define CR3_PDPT       0xFFFFFFE0ull
 #define PDPTES	       4
-#define PDPTE_RESERVED 0xFFF00000000001E6ull /* SDM 3A 4.4.1 */
+#define PDPTE_RESERVED 0x1E6ull /* and what the CPU has no address lines for, SDM 3A 4.4.1 */
 #define PDPTE_PRESENT  1ull
 
 static bool unrestricted(const struct vmx_controls *controls)
@@ -69,12 +69,13 @@ static uint64_t seen_by_guest(enum vmcs_field real, enum vmcs_field mask, enum v
 /* PAE paging keeps its four top entries in the CPU (SDM 3A 4.4.1). false: not memory, or malformed. */
 static bool load_pdptes(struct vcpu *vcpu)
 {
+	const uint64_t no_address = UINT64_MAX << (cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS);
 	uint64_t entry[PDPTES];
 
 	if (!partition_read(vcpu->partition, gpa(vmread(VMCS_GUEST_CR3) & CR3_PDPT), entry, sizeof(entry)))
 		return false;
 	for (unsigned i = 0; i < PDPTES; i++)
-		if ((entry[i] & PDPTE_PRESENT) && (entry[i] & PDPTE_RESERVED))
+		if ((entry[i] & PDPTE_PRESENT) && (entry[i] & (PDPTE_RESERVED | no_address)))
 			return false;
 	for (unsigned i = 0; i < PDPTES; i++)
 		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, entry[i]);
