@@ -38,7 +38,7 @@ WHY_NOT = {
               "init or sipi"],
     LATER: ["start-up IPI"],
     NO_EXIT: ["GETSEC", "RSM", "VMFUNC"],
-    QEMU: ["INVD", "XSETBV", "xsetbv"],
+    QEMU: ["INVD", "XSETBV", "xsetbv", "EXCP_AC"],
     OTHER_BACK_END: ["preemption timer", "local apic"],
 }
 

@@ -213,6 +213,21 @@ def test_nmi_is_told_and_the_guests_run_on(machine):
     answers(machine, 2, "beta")
 
 
+def test_nmi_reaches_the_hypervisor_out_of_a_guest():
+    """The one before met CPUs that slept; here it is the exit of a guest that does nothing else."""
+    with System("qemu", GUESTS.replace("beats=2", "quiet"), cpus=2, memory=256) as system:
+        system.said("alpha", "ready, type help", timeout=BOOT_TIMEOUT)
+        system.keyboard(1)
+        system.line("crash spin")
+        system.said("alpha", "crash spin: .*")
+        system.qemu_monitor("nmi")
+        system.said("bulkhead", r".*warning: CPU 0: NMI from outside, 1 in all .*")
+        system.keyboard(0)
+        system.line("stats alpha")
+        system.said("bulkhead", r" *nmi +1 .*")
+        answers(system, 2, "beta")
+
+
 MCG_STATUS = 5  # a machine check in progress, and the interrupted instruction can go on
 UNCORRECTED = 0xBC00000000000134  # valid, uncorrected, enabled, with address
 CORRUPT = 0xBE00000000000134  # and the CPU's context is lost

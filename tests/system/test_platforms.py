@@ -59,6 +59,11 @@ def test_local_apic_is_served_by_the_cpu_that_can(wanted):
         found = re.search("local APICs are not left to VT-x: .* ended by triple fault ", system.transcript)
         assert (median < 20) == (wanted == "yes") and bool(found) == (wanted == "auto")
         assert told.endswith("tagged TLB, local APICs") == (wanted != "no")
+        system.keyboard(0)
+        since = system.mark()
+        system.line("stats alpha")
+        counted = system.said("bulkhead", r" *(memory|local apic) +[1-9]\d* .*", since, timeout=BOOT_TIMEOUT)[1]
+        assert (counted == "local apic") == (wanted == "yes")
 
 
 def test_without_unrestricted_guest_only_para_runs():
