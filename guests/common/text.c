@@ -203,3 +203,22 @@ void option_text(const char *cmdline, const char *key, const char *otherwise, ch
 		to[length] = found[length];
 	to[length] = '\0';
 }
+
+#define BACKSPACE 0x08
+#define DELETE	  0x7F
+
+char *typed_line_take(struct typed_line *line, uint8_t byte)
+{
+	const size_t used = line->used;
+
+	if (byte == '\r' || byte == '\n') {
+		line->text[used] = '\0';
+		line->used = 0;
+		return used ? line->text : NULL;
+	}
+	if (byte == BACKSPACE || byte == DELETE)
+		line->used -= used > 0;
+	else if (byte >= ' ' && used + 1 < sizeof(line->text))
+		line->text[line->used++] = (char)byte;
+	return NULL;
+}

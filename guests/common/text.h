@@ -30,6 +30,14 @@ uint32_t parse_number(const char *text);
 size_t format_list(char *to, size_t size, const char *format, va_list arguments);
 size_t format_text(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A line as it is typed: takes one byte, Backspace and Delete among them. The line without its end once it is
+ * whole and not empty, to be used before the next byte; else NULL. */
+struct typed_line {
+	size_t used;
+	char text[128];
+};
+char *typed_line_take(struct typed_line *line, uint8_t byte);
+
 /*
  * The words of a command line, separated by spaces: `key=value` or a bare `key`. The first occurrence counts,
  * words that nobody asks for are ignored (a boot loader may put the file's name first).

@@ -8,9 +8,6 @@
 #include "../common/text.h"
 #include "../common/x86.h"
 
-#define LINE_SIZE     64
-#define BACKSPACE     0x08
-#define DELETE	      0x7F
 #define OTHER	      2u  /* whom reset=N means */
 #define MOST	      16u /* partitions */
 #define US_PER_MS     1000u
@@ -135,22 +132,6 @@ static void run_line(char *line)
 	bh_printf("no command '%s': help lists them\n", line);
 }
 
-static void take_byte(uint8_t byte)
-{
-	static char line[LINE_SIZE];
-	static size_t used;
-	if (byte == '\r' || byte == '\n') {
-		line[used] = '\0';
-		if (used)
-			run_line(line);
-		used = 0;
-	} else if (byte == BACKSPACE || byte == DELETE) {
-		used -= used > 0;
-	} else if (byte >= ' ' && used + 1 < sizeof(line)) {
-		line[used++] = (char)byte;
-	}
-}
-
 /* An order to the one that is not finished yet holds back the next: it is posted once that is done. */
 static void reset_often(uint32_t times)
 {
@@ -203,13 +184,17 @@ static void on_input(uint32_t event)
 /* Sleeps unless there is something to do: seen with interrupts off, so nothing is missed in between. */
 static void serve(void)
 {
+	static struct typed_line typed;
+	char *line;
+
 	interrupts_off();
 	const int byte = bh_console_read();
 	if (byte < 0 && !changed)
 		bh_idle();
 	interrupts_on();
-	if (byte >= 0)
-		take_byte((uint8_t)byte);
+	line = byte < 0 ? NULL : typed_line_take(&typed, (uint8_t)byte);
+	if (line)
+		run_line(line);
 	if (changed) {
 		changed = false;
 		tell_changes();

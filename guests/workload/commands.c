@@ -4,10 +4,6 @@
  */
 #include "workload.h"
 
-#define LINE_SIZE 128
-#define BACKSPACE 0x08
-#define DELETE	  0x7F
-
 #define FAST_MS 100u
 #define SLOW_MS 1000u
 
@@ -147,16 +143,9 @@ static void run_line(const char *line)
 
 void commands_serve_byte(uint8_t byte)
 {
-	static char line[LINE_SIZE];
-	static size_t used;
-	if (byte == '\r' || byte == '\n') {
-		line[used] = '\0';
-		if (used)
-			run_line(line);
-		used = 0;
-	} else if (byte == BACKSPACE || byte == DELETE) {
-		used -= used > 0;
-	} else if (byte >= ' ' && used + 1 < sizeof(line)) {
-		line[used++] = (char)byte;
-	}
+	static struct typed_line typed;
+	const char *line = typed_line_take(&typed, byte);
+
+	if (line)
+		run_line(line);
 }

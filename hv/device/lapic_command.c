@@ -203,7 +203,8 @@ static void hand_over(struct partition *partition, uint32_t target, uint32_t com
 		post(partition, target, vector);
 		break;
 	case DELIVERY_NMI: vcpu_send_nmi(partition, target); break;
-	default: break; /* SMI and INIT: nobody on the board sends them; ExtINT: see full.c */
+	case DELIVERY_INIT: vcpu_send_init(partition, target); break;
+	default: break; /* SMI: there is no such mode here; ExtINT: see full.c */
 	}
 }
 

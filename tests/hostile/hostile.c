@@ -7,7 +7,6 @@
 #include "../../guests/common/interrupts.h"
 #include "hostile.h"
 
-#define LINE_SIZE  80
 #define EXCEPTIONS 20
 
 const struct platform *platform;
@@ -103,17 +102,11 @@ static void run_line(char *line)
 
 static void serve_byte(uint8_t byte)
 {
-	static char line[LINE_SIZE];
-	static size_t used;
+	static struct typed_line typed;
+	char *line = typed_line_take(&typed, byte);
 
-	if (byte == '\r' || byte == '\n') {
-		line[used] = '\0';
-		if (used)
-			run_line(line);
-		used = 0;
-	} else if (used + 1 < sizeof(line)) {
-		line[used++] = (char)byte;
-	}
+	if (line)
+		run_line(line);
 }
 
 void guest_main(const struct platform *machine)

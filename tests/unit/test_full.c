@@ -305,9 +305,12 @@ static void serial_through_the_ioapic(void **state)
 	route(4, DELIVERY_NMI, 0xFF);
 	type("z");
 	assert_int_equal(pc.nmis, 3);
+	pc_in(COM1);
+	route(4, DELIVERY_INIT, 1);
+	type("i");
+	assert_int_equal(pc.inits, 1u << 1);
 }
 
-/* The timer's line is on pin 2; an interrupt's edge on pin 0 would be the PIC's. */
 /* Vectors of exceptions are none of an interrupt's. */
 static void no_exception_through_the_ioapic(void **state)
 {
@@ -323,6 +326,7 @@ static void no_exception_through_the_ioapic(void **state)
 		}
 }
 
+/* The timer's line is on pin 2; an interrupt's edge on pin 0 would be the PIC's. */
 static void timer_through_the_ioapic(void **state)
 {
 	const uint64_t start = pc.now;
