@@ -69,6 +69,11 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define ALLOW_7_EDX                                                                                          \
 	(BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(10) | BIT(14) | BIT(23) | BIT(26) | BIT(27) | BIT(28) |     \
 	 BIT(29) | BIT(31))
+/* Subleaf 1 EAX: SHA512 SM3 SM4 AVX_VNNI AVX512_BF16 CMPCCXADD FZLRM FSRS FSRCS AVX_IFMA; EDX:
+ * AVX_VNNI_INT8 AVX_NE_CONVERT AVX_VNNI_INT16 PREFETCHI. */
+#define ALLOW_7_1_EAX                                                                                        \
+	(BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(5) | BIT(7) | BIT(10) | BIT(11) | BIT(12) | BIT(23))
+#define ALLOW_7_1_EDX (BIT(4) | BIT(5) | BIT(10) | BIT(14))
 /* 8000_0001h ECX: LAHF ABM SSE4A MISALIGNSSE 3DNOWPREFETCH XOP FMA4 TBM; EDX: as leaf 1, and SYSCALL NX
  * MMXEXT 1GB RDTSCP LM. MCE, APIC, MTRR and MCA stand in EDX as in leaf 1. AMD: several cores, and leaves for
  * them. */
@@ -79,8 +84,11 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define FEATURE_E1_EDX_RDTSCP	BIT(27)
 #define ALLOW_E1_EDX		(0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(27) | BIT(29))
 #define ALLOW_E1_EDX_HIDDEN	(BIT(7) | BIT(9) | BIT(12) | BIT(14))
-/* 8000_0008h EBX: IBPB IBRS STIBP and their always-on and preferred modes, SSBD SSB_NO PSFD. */
-#define ALLOW_E8_EBX		 (BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(24) | BIT(26) | BIT(28))
+/* 8000_0008h EBX: CLZERO XSAVEERPTR, IBPB IBRS STIBP and their always-on and preferred modes, SSBD SSB_NO
+ * PSFD. */
+#define ALLOW_E8_EBX                                                                                         \
+	(BIT(0) | BIT(2) | BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(24) | BIT(26) |   \
+	 BIT(28))
 #define INVARIANT_TSC		 BIT(8)
 #define ARAT			 BIT(2)
 #define BUS_MHZ			 100u
@@ -123,7 +131,8 @@ static void build_basic(void)
 	basic[1].edx &= ALLOW_1_EDX;
 	basic[1].ebx &= 0xFFFF; /* brand, CLFLUSH size; APIC id and count are the vCPU's */
 	basic[6] = (struct cpuid_result){.eax = ARAT};
-	basic[7] = (struct cpuid_result){.ebx = (basic[7].ebx & ALLOW_7_EBX) | FEATURE_7_EBX_TSC_ADJUST,
+	basic[7] = (struct cpuid_result){.eax = MIN(basic[7].eax, 1u),
+					 .ebx = (basic[7].ebx & ALLOW_7_EBX) | FEATURE_7_EBX_TSC_ADJUST,
 					 .ecx = basic[7].ecx & ALLOW_7_ECX,
 					 .edx = basic[7].edx & ALLOW_7_EDX};
 	basic[3] = basic[5] = basic[8] = basic[9] = basic[0xA] = (struct cpuid_result){0};
@@ -334,11 +343,15 @@ static struct cpuid_result features(struct vcpu *vcpu)
 
 static struct cpuid_result structured_features(struct vcpu *vcpu, uint32_t subleaf)
 {
-	struct cpuid_result result = {0};
+	struct cpuid_result result = basic[LEAF_STRUCTURED];
 
-	if (subleaf != 0)
-		return result;
-	result = basic[LEAF_STRUCTURED];
+	if (subleaf > result.eax)
+		return (struct cpuid_result){0};
+	if (subleaf == 1) {
+		result = cpuid(LEAF_STRUCTURED, 1);
+		return (struct cpuid_result){.eax = result.eax & ALLOW_7_1_EAX,
+					     .edx = result.edx & ALLOW_7_1_EDX};
+	}
 	if ((result.ecx & FEATURE_7_ECX_PKU) && (virt->get_register(vcpu, VIRT_CR4) & CR4_PKE))
 		result.ecx |= FEATURE_7_ECX_OSPKE;
 	return result;

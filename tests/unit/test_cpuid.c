@@ -65,6 +65,7 @@ static int set_up(void **state)
 	for (uint32_t leaf = 0; leaf < 8; leaf++)
 		fake_cpu_leaf(leaf, 0, (struct cpuid_result){ALL, ALL, ALL, ALL});
 	fake_cpu_leaf(0, 0, (struct cpuid_result){0x20, 0x756E6547, 0x6C65746E, 0x49656E69});
+	fake_cpu_leaf(7, 1, (struct cpuid_result){ALL, ALL, ALL, ALL});
 	fake_cpu_leaf(0xA, 0, (struct cpuid_result){ALL, ALL, ALL, ALL});
 	fake_cpu_leaf(0x12, 0, (struct cpuid_result){ALL, ALL, ALL, ALL}); /* SGX */
 	fake_cpu_leaf(EXTENDED, 0, (struct cpuid_result){EXTENDED + 0x1F, 0, 0, 0});
@@ -104,8 +105,13 @@ static void test_only_what_is_allowed(void **state)
 			 BIT(3)); /* PKU, but not OSPKE WAITPKG LA57 RDPID */
 	assert_int_equal(result.edx & (BIT(9) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31)),
 			 ALL << 26 & ~BIT(30)); /* speculation, but not IA32_CORE_CAPABILITIES */
-	assert_int_equal(ask(EXTENDED + 8, 0).ebx, 0x1507D000); /* AMD's words for it, no more */
+	assert_int_equal(ask(EXTENDED + 8, 0).ebx, 0x1507D005); /* AMD's words for it, no more */
+	assert_int_equal(result.eax, 1);
 	result = ask(7, 1);
+	assert_int_equal(result.eax, 0x801CB7); /* neither FRED, LKGS, WRMSRNS, LAM nor HRESET */
+	assert_int_equal(result.ebx | result.ecx, 0);
+	assert_int_equal(result.edx, 0x4430);
+	result = ask(7, 2);
 	assert_int_equal(result.eax | result.ebx | result.ecx | result.edx, 0);
 	result = ask(EXTENDED + 1, 0);
 	assert_int_equal(result.ecx & BIT(2), 0); /* SVM */
