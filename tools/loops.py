@@ -51,8 +51,6 @@ BOUNDS = {
         "3 or 4 levels",
     ("hv/core/cpuid.c", "while ((1u << bits) < vcpu->partition->vcpu_count)"):
         "vcpu_count is CONFIG_MAX_CPUS at most",
-    ("hv/core/cpuid.c", "for (uint32_t i = XSAVE_FIRST_STATE; states >> i; i++)"):
-        "the states are masked with XSAVE_ALLOWED_STATES: bit 7 is the last",
     ("hv/core/exit.c", "for (unsigned i = 0; i < VCPU_TRACE;)"):
         "each round goes on by one entry at least",
     ("hv/core/exit.c", "while (i + run < VCPU_TRACE)"):

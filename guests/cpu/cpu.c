@@ -305,15 +305,20 @@ static void try_wrpkru(void)
 	__asm__ volatile("wrpkru" : : "a"((uint32_t)operand), "c"(0), "d"(0) : "memory");
 }
 
+/* CR4 may take the bit where CPUID does not tell of keys: they are clean all the same. */
 static void check_protection_keys(void)
 {
-	if (!(cpuid(7, 0).ecx & CPUID7_ECX_PKU))
+	const uint32_t told = cpuid(7, 0).ecx & CPUID7_ECX_PKU;
+
+	operand = read_cr4() | CR4_PKE;
+	if (!told && attempt(write_cr4))
 		return;
-	print_line("cpu: has protection keys");
+	print_line("cpu: has protection keys%s", told ? "" : " that nobody told of");
+	expect_write("CR4.PKE off", write_cr4, read_cr4() & ~CR4_PKE, NO_EXCEPTION);
 	expect("OSPKE before", cpuid(7, 0).ecx & CPUID7_ECX_OSPKE, 0);
 	expect_vector("RDPKRU without CR4.PKE", try_rdpkru, VECTOR_UD);
 	expect_write("CR4.PKE", write_cr4, read_cr4() | CR4_PKE, NO_EXCEPTION);
-	expect("OSPKE mirrors CR4", cpuid(7, 0).ecx & CPUID7_ECX_OSPKE, CPUID7_ECX_OSPKE);
+	expect("OSPKE mirrors CR4", cpuid(7, 0).ecx & CPUID7_ECX_OSPKE, told ? CPUID7_ECX_OSPKE : 0);
 	expect("PKRU at the start", read_pkru(), 0);
 	expect_write("PKRU", try_wrpkru, 0x55555554, NO_EXCEPTION);
 	expect("PKRU after an exit", (cpuid(0, 0), read_pkru()), 0x55555554);

@@ -109,11 +109,13 @@ static void build_crystal(void)
 	basic[LEAF_FREQUENCY] = (struct cpuid_result){tsc_khz / 1000, tsc_khz / 1000, BUS_MHZ, 0};
 }
 
-/* What the CPU has, and a guest would get #UD for. */
+/* What the CPU has, and a guest would get #UD for, or could not save. */
 static void hide_missing(void)
 {
 	if (!virt_features.invpcid)
 		basic[LEAF_STRUCTURED].ebx &= ~FEATURE_7_EBX_INVPCID;
+	if (!(xcr0_offered & XCR0_PKRU))
+		basic[LEAF_STRUCTURED].ecx &= ~FEATURE_7_ECX_PKU;
 	if (virt_features.rdtscp)
 		return;
 	basic[LEAF_STRUCTURED].ecx &= ~FEATURE_7_ECX_RDPID;
@@ -177,6 +179,7 @@ static void build_extended(void)
 
 #define XSAVE_LEGACY_SIZE 576u	 /* x87 and SSE, and the header (SDM 1 13.4) */
 #define XSAVE_FIRST_STATE 2u	 /* that stands behind them */
+#define STATES		  10u	 /* up to PKRU */
 #define XSAVE_ECX_ALIGNED BIT(1) /* this state begins at a multiple of 64 in the compacted format */
 
 /* Of the compacted format with these states enabled (SDM 1 13.4.3). */
@@ -184,7 +187,7 @@ static uint32_t compacted_size(uint64_t states)
 {
 	uint32_t size = XSAVE_LEGACY_SIZE;
 
-	for (uint32_t i = XSAVE_FIRST_STATE; states >> i; i++) {
+	for (uint32_t i = XSAVE_FIRST_STATE; i < STATES; i++) {
 		struct cpuid_result state = cpuid(LEAF_XSAVE, i);
 
 		if (!(states >> i & 1))
@@ -203,21 +206,39 @@ static uint32_t compacted_size(uint64_t states)
  */
 static bool compaction_is_sound(void)
 {
-	const uint64_t states = cpuid(LEAF_XSAVE, 0).eax & XCR0_OFFERED;
 	uint32_t told;
 
 	if (!(cpuid(1, 0).ecx & CPUID1_ECX_OSXSAVE))
 		return false;
-	xsetbv(0, states);
+	xsetbv(0, xcr0_offered);
 	told = cpuid(LEAF_XSAVE, 1).ebx;
 	xsetbv(0, XCR0_X87);
-	return told == compacted_size(states);
+	return told == compacted_size(xcr0_offered);
 }
 
 static uint32_t xsave_extensions; /* subleaf 1 EAX */
 
+#define KNOWN_STATES                                                                                         \
+	(XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU) /* none of the supervisor's               \
+								    */
+
+uint64_t xcr0_offered;
+
+/* A state without a size is none: Bochs 2.7 as a Tiger Lake names PKRU, and tells neither its place nor its
+ * size. */
+static uint64_t sound_states(void)
+{
+	uint64_t states = cpuid(LEAF_XSAVE, 0).eax & KNOWN_STATES;
+
+	for (uint32_t i = XSAVE_FIRST_STATE; i < STATES; i++)
+		if (!cpuid(LEAF_XSAVE, i).eax)
+			states &= ~(1ull << i);
+	return states;
+}
+
 static void build_xsave(void)
 {
+	xcr0_offered = sound_states();
 	xsave_extensions = cpuid(LEAF_XSAVE, 1).eax & XSAVE_ALLOWED_EXTENSIONS;
 	if (!virt_features.xsaves)
 		xsave_extensions &= ~XSAVE_EXTENSION_XSAVES;
@@ -305,17 +326,32 @@ static struct cpuid_result amd_cores(const struct vcpu *vcpu, uint32_t leaf)
 	}
 }
 
+/* Of the standard format with all that may be enabled: to the end of the state that stands last. */
+static uint32_t largest_standard_size(void)
+{
+	uint32_t size = XSAVE_LEGACY_SIZE;
+
+	for (uint32_t i = XSAVE_FIRST_STATE; i < STATES; i++) {
+		const struct cpuid_result state = cpuid(LEAF_XSAVE, i);
+
+		if (xcr0_offered >> i & 1)
+			size = MAX(size, state.ebx + state.eax);
+	}
+	return size;
+}
+
 /* XCR0 in the CPU is the guest's, so the machine's own size of the standard format (EBX) is right. */
 static struct cpuid_result xsave(const struct vcpu *vcpu, uint32_t subleaf)
 {
 	struct cpuid_result result = cpuid(LEAF_XSAVE, subleaf);
 
 	if (subleaf == 0)
-		return (struct cpuid_result){result.eax & XCR0_OFFERED, result.ebx, result.ecx, 0};
+		return (struct cpuid_result){(uint32_t)(result.eax & xcr0_offered), result.ebx,
+					     largest_standard_size(), 0};
 	if (subleaf == 1)
-		return (struct cpuid_result){xsave_extensions, compacted_size(vcpu->xcr0 & XCR0_OFFERED), 0,
+		return (struct cpuid_result){xsave_extensions, compacted_size(vcpu->xcr0 & xcr0_offered), 0,
 					     0};
-	if (subleaf < 32 && (XCR0_OFFERED >> subleaf & 1))
+	if (subleaf < 32 && (xcr0_offered >> subleaf & 1))
 		return result;
 	return (struct cpuid_result){0};
 }

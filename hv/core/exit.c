@@ -75,10 +75,7 @@ enum exit_action exit_msr_write(struct vcpu *vcpu)
  */
 static bool xcr0_valid(uint64_t value)
 {
-	struct cpuid_result supported = cpuid(0xD, 0);
-	uint64_t allowed = supported.eax & XCR0_OFFERED;
-
-	if (value & ~allowed || !(value & XCR0_X87))
+	if (value & ~xcr0_offered || !(value & XCR0_X87))
 		return false;
 	if ((value & XCR0_AVX) && !(value & XCR0_SSE))
 		return false;

@@ -102,7 +102,7 @@ static void test_only_what_is_allowed(void **state)
 	result = ask(7, 0);
 	assert_int_equal(result.ebx & (BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(22) | BIT(25)), 0);
 	assert_int_equal(result.ecx & (BIT(3) | BIT(4) | BIT(5) | BIT(16) | BIT(22)),
-			 BIT(3)); /* PKU, but not OSPKE WAITPKG LA57 RDPID */
+			 0); /* PKU needs a state, here is none; OSPKE WAITPKG LA57 RDPID */
 	assert_int_equal(result.edx & (BIT(9) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31)),
 			 ALL << 26 & ~BIT(30)); /* speculation, but not IA32_CORE_CAPABILITIES */
 	assert_int_equal(ask(EXTENDED + 8, 0).ebx, 0x1507D005); /* AMD's words for it, no more */
@@ -175,6 +175,9 @@ static void test_follows_the_guests_registers(void **state)
 	assert_true(ask(1, 0).ecx & OSXSAVE);
 	assert_true(ask(1, 0).edx & BIT(9));
 	assert_false(ask(7, 0).ecx & BIT(4));
+	fake_cpu_leaf(0xD, 0, (struct cpuid_result){.eax = 0x200});
+	fake_cpu_leaf(0xD, 9, (struct cpuid_result){8, 0xA80, 0, 0});
+	cpuid_build();
 	cr4 = CR4_PKE;
 	assert_true(ask(7, 0).ecx & BIT(4)); /* OSPKE */
 	vcpu.apic_base = 0;		     /* switched off by the guest */
@@ -205,21 +208,23 @@ static void test_caches(void **state)
 static void test_xsave(void **state)
 {
 	(void)state;
-	fake_cpu_leaf(0xD, 0, (struct cpuid_result){ALL, 0x340, 0xA88, ALL});
-	fake_cpu_leaf(0xD, 1, (struct cpuid_result){ALL, 0x348, ALL, ALL});
+	fake_cpu_leaf(0xD, 0, (struct cpuid_result){ALL, 0x340, 0x2000, ALL});
+	fake_cpu_leaf(0xD, 1, (struct cpuid_result){ALL, 0x998, ALL, ALL});
+	fake_cpu_leaf(0xD, 5, (struct cpuid_result){0x40, 0x440, 0, 0});
+	fake_cpu_leaf(0xD, 6, (struct cpuid_result){0x200, 0x480, 2, 0});
+	fake_cpu_leaf(0xD, 7, (struct cpuid_result){0x410, 0x680, 0, 0});
 	fake_cpu_leaf(0xD, 2, (struct cpuid_result){0x100, 0x240, 0, 0});
-	fake_cpu_leaf(0xD, 9, (struct cpuid_result){8, 0xA80, 0, 0}); /* PKRU */
+	fake_cpu_leaf(0xD, 9, (struct cpuid_result){8, 0xA90, 0, 0}); /* PKRU */
 	fake_cpu_leaf(0xD, 40, (struct cpuid_result){8, 8, 8, 8});
 	cpuid_build();
 	assert_int_equal(ask(0xD, 0).eax, 0x2E7);
+	assert_int_equal(ask(0xD, 0).ecx, 0xA98);
 	assert_int_equal(ask(0xD, 0).edx, 0);
 	assert_int_equal(ask(0xD, 1).eax, 7); /* no XSAVES */
 	assert_int_equal(ask(0xD, 1).ecx, 0);
 	assert_int_equal(ask(0xD, 1).ebx, 576);
+	assert_true(ask(7, 0).ecx & BIT(3));
 	vcpu.xcr0 = 0xE7;
-	fake_cpu_leaf(0xD, 5, (struct cpuid_result){0x40, 0x440, 0, 0});
-	fake_cpu_leaf(0xD, 6, (struct cpuid_result){0x200, 0x480, 2, 0});
-	fake_cpu_leaf(0xD, 7, (struct cpuid_result){0x410, 0x680, 0, 0});
 	assert_int_equal(ask(0xD, 1).ebx, 576 + 0x100 + 0x40 + 0x200 + 0x410);
 	fake_cpu_leaf(0xD, 5, (struct cpuid_result){0x48, 0x440, 0, 0});
 	assert_int_equal(ask(0xD, 1).ebx, 576 + 0x100 + 0x80 + 0x200 + 0x410);
@@ -231,6 +236,11 @@ static void test_xsave(void **state)
 	assert_int_equal(ask(0xD, 9).eax, 8);
 	assert_int_equal(ask(0xD, 8).eax, 0);
 	assert_int_equal(ask(0xD, 40).eax, 0);
+	fake_cpu_leaf(0xD, 9, (struct cpuid_result){0}); /* named, but of no size */
+	cpuid_build();
+	assert_int_equal(ask(0xD, 0).eax, 0xE7);
+	assert_int_equal(ask(0xD, 0).ecx, 0x680 + 0x410);
+	assert_false(ask(7, 0).ecx & BIT(3));
 }
 
 static void test_hypervisor_leaves(void **state)
