@@ -1,12 +1,14 @@
 /*
  * What a CPU owes the software on it, under a hypervisor or not: exceptions where the manuals demand them, a
  * single-step trap behind each instruction, control registers that read back what was written, registers that
- * are clean at the start. Prints a line for each mismatch, then "cpu: N checks, M wrong". Source: Intel SDM
- * volumes 2 and 3, by section below.
+ * are clean at the start. Prints a line for each mismatch, then "cpu: N checks, M wrong". Told `twice`, it
+ * spoils what it can and ends by a fault: restarted, it sees whether the registers are clean again. Source:
+ * Intel SDM volumes 2 and 3, by section below.
  */
 #include <bulkhead/abi.h>
 #include "../common/interrupts.h"
 #include "../common/print.h"
+#include "../common/text.h"
 #include "../common/x86.h"
 #include "../platform.h"
 #include "cpu.h"
@@ -306,13 +308,20 @@ static void try_wrpkru(void)
 }
 
 /* CR4 may take the bit where CPUID does not tell of keys: they are clean all the same. */
+static bool take_protection_keys(void)
+{
+	operand = read_cr4() | CR4_PKE;
+	return !attempt(write_cr4);
+}
+
 static void check_protection_keys(void)
 {
 	const uint32_t told = cpuid(7, 0).ecx & CPUID7_ECX_PKU;
 
-	operand = read_cr4() | CR4_PKE;
-	if (!told && attempt(write_cr4))
+	if (!take_protection_keys()) {
+		expect("protection keys that are told of", told, 0);
 		return;
+	}
 	print_line("cpu: has protection keys%s", told ? "" : " that nobody told of");
 	expect_write("CR4.PKE off", write_cr4, read_cr4() & ~CR4_PKE, NO_EXCEPTION);
 	expect("OSPKE before", cpuid(7, 0).ecx & CPUID7_ECX_OSPKE, 0);
@@ -347,13 +356,18 @@ static void expect_msr_write(const char *what, uint32_t index, uint64_t value, u
 		expect(what, read_msr(index), value);
 }
 
+static bool has_speculation_controls(void)
+{
+	return cpuid(7, 0).edx & (CPUID7_EDX_IBRS | CPUID7_EDX_STIBP | CPUID7_EDX_SSBD);
+}
+
 /* What controls speculation is the guest's own, where CPUID says it is there. */
 static void check_speculation(void)
 {
 	const uint32_t offered = cpuid(7, 0).edx;
 
 	msr = MSR_SPEC_CTRL;
-	if (!(offered & (CPUID7_EDX_IBRS | CPUID7_EDX_STIBP | CPUID7_EDX_SSBD))) {
+	if (!has_speculation_controls()) {
 		expect_vector("SPEC_CTRL that is not there", try_rdmsr, VECTOR_GP);
 		return;
 	}
@@ -370,6 +384,11 @@ static void check_speculation(void)
 	msr = MSR_ARCH_CAPABILITIES;
 	expect_vector("ARCH_CAPABILITIES", try_rdmsr, offered & CPUID7_EDX_ARCH ? NO_EXCEPTION : VECTOR_GP);
 	expect_msr_write("ARCH_CAPABILITIES written", MSR_ARCH_CAPABILITIES, 0, VECTOR_GP);
+}
+
+static bool has_tsc_aux(void)
+{
+	return cpuid(0x80000001, 0).edx & CPUIDE1_EDX_RDTSCP;
 }
 
 static void check_msrs(void)
@@ -393,7 +412,7 @@ static void check_msrs(void)
 	expect_msr_write("LSTAR", MSR_LSTAR, POISON, NO_EXCEPTION);
 	if (registers_checked)
 		expect_msr_write("LSTAR not canonical", MSR_LSTAR, 1ull << 62, VECTOR_GP);
-	if (cpuid(0x80000001, 0).edx & CPUIDE1_EDX_RDTSCP)
+	if (has_tsc_aux())
 		expect_msr_write("TSC_AUX", MSR_TSC_AUX, 0x1234, NO_EXCEPTION);
 }
 
@@ -431,8 +450,8 @@ static void check_debugging(void)
 }
 
 /*
- * Nothing of the guest before: what INIT and power-on leave (SDM 3A table 10-1). At the end all of it is
- * spoilt, for the next one.
+ * Nothing of the guest before: what INIT and power-on leave (SDM 3A table 10-1), as do the checks of PKRU,
+ * SPEC_CTRL and XCR0. At the end all of it is spoilt, for the next one.
  */
 static void check_start(void)
 {
@@ -446,17 +465,48 @@ static void check_start(void)
 	expect("STAR at the start", read_msr(MSR_STAR), 0);
 	expect("LSTAR at the start", read_msr(MSR_LSTAR), 0);
 	expect("PAT at the start", read_msr(MSR_PAT), 0x0007040600070406ull);
-	if (cpuid(0x80000001, 0).edx & CPUIDE1_EDX_RDTSCP)
+	if (has_tsc_aux())
 		expect("TSC_AUX at the start", read_msr(MSR_TSC_AUX), 0);
 }
 
-static void spoil(void)
+static void spoil_debug_registers(void)
 {
 	operand = POISON;
 	write_dr0();
 	write_dr1();
 	write_dr2();
 	write_dr3();
+	operand = DR6_CLEAN | 1;
+	write_dr6();
+	operand = DR7_CLEAN | 2; /* breakpoint 0, global: an instruction where there is none */
+	write_dr7();
+}
+
+static void spoil_msrs(void)
+{
+	write_msr(MSR_KERNEL_GS_BASE, POISON);
+	write_msr(MSR_STAR, POISON);
+	write_msr(MSR_LSTAR, POISON);
+	write_msr(MSR_PAT, read_msr(MSR_PAT) ^ 7);
+	if (has_tsc_aux())
+		write_msr(MSR_TSC_AUX, 0x1234);
+	if (has_speculation_controls())
+		write_msr(MSR_SPEC_CTRL, 1);
+}
+
+static void spoil_protection_keys(void)
+{
+	if (!take_protection_keys())
+		return;
+	operand = 0x55555554;
+	try_wrpkru();
+}
+
+static void spoil(void)
+{
+	spoil_debug_registers();
+	spoil_msrs();
+	spoil_protection_keys();
 }
 
 void guest_main(const struct platform *platform)
@@ -485,5 +535,7 @@ void guest_main(const struct platform *platform)
 	print_line("cpu: %u checks, %u wrong", checks, wrong);
 	platform_flush();
 	spoil();
+	if (option_flag(platform->cmdline, "twice"))
+		triple_fault();
 	platform_power_off();
 }

@@ -1,4 +1,7 @@
-"""What a CPU owes its software, checked from inside both kinds of partition on both emulators: guests/cpu counts what is wrong."""
+"""
+What a CPU owes its software, checked from inside both kinds of partition on both emulators: guests/cpu counts what is wrong. Each guest
+lives twice, and spoils the CPU's registers at the end of its first life: in its second one they must be clean.
+"""
 
 import os
 import re
@@ -9,14 +12,20 @@ import system
 
 CONFIG = """
 [partition full]
-mode   = full
-memory = 8M
-image  = \\guests\\cpu-full.elf
+mode         = full
+memory       = 8M
+image        = \\guests\\cpu-full.elf
+cmdline      = twice
+on_fault     = restart
+max_restarts = 1
 
 [partition para]
-mode   = para
-memory = 8M
-image  = \\guests\\cpu-para.elf
+mode         = para
+memory       = 8M
+image        = \\guests\\cpu-para.elf
+cmdline      = twice
+on_fault     = restart
+max_restarts = 1
 """
 
 FILES = {f"\\guests\\cpu-{mode}.elf": os.path.join(system.BUILD, f"guests/cpu-{mode}.elf") for mode in ("full", "para")}
@@ -39,9 +48,11 @@ def test_speculation_controls():
 def check(platform, features, model=None):
     with system.System(platform, CONFIG, cpus=2, files=FILES, model=model) as machine:
         machine.expect_boot(r"cpu: begin")
-        for _ in ("full", "para"):
+        for _ in ("full", "para") * 2:
             outcome = machine.expect(r"cpu: (\d+) checks, (\d+) wrong")
             assert outcome.group(2) == b"0", machine.transcript[-3000:]
             assert int(outcome.group(1)) > 100
         machine.wait_end()
+        for guest in ("full", "para"):
+            assert len([line for line in machine.lines(who=guest) if line.startswith("cpu: begin")]) == 2
         assert {match for match in re.findall(r"cpu: has ([a-z ]+)", machine.transcript)} == features
