@@ -235,14 +235,20 @@ class System:
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.connect(self.monitor_path)
             monitor.settimeout(20)
-            data = b""
-            while b"(qemu) " not in data:
-                data += monitor.recv(4096)
+            self.read_prompt(monitor, command)
             monitor.sendall(command.encode() + b"\n")
-            data = b""
-            while b"(qemu) " not in data:
-                data += monitor.recv(65536)
-            return data.decode("utf-8", "replace")
+            return self.read_prompt(monitor, command)
+
+    def read_prompt(self, monitor, command):
+        """All that QEMU's monitor says up to its prompt."""
+        data = b""
+        while b"(qemu) " not in data:
+            more = monitor.recv(65536)
+            if not more:
+                raise AssertionError(f"QEMU ended before its monitor was done with {command!r}; it said {data!r}; the end was:\n"
+                                     f"{self.transcript[-2000:]}")
+            data += more
+        return data.decode("utf-8", "replace")
 
     def wait_end(self, timeout=LINE_TIMEOUT):
         """The machine powered itself off."""
