@@ -70,8 +70,8 @@ def test_manager_rules(platform):
         machine.said("bulkhead", r"\[ *\d+\.\d+\] partition alpha is off: by partition boss")
         listed = ask(machine, "list", r"2 alpha: off, full, 1 vCPUs, 16384 KiB, (\d+) ms, 0 restarts, system off")
         assert int(listed[1]) > 0
-        for other in ("0", "4", "99", "4294967297"):
-            ask(machine, f"start {other}", r"start \d+: (there is no such partition|it is on already)")
+        for other in ("0", "4", "99"):
+            ask(machine, f"start {other}", rf"start {other}: there is no such partition")
         # Who stops himself does not come back; and with the last partition the machine goes.
         ask(machine, "stop 3", r"stop 3: ordered")
         machine.said("boss", "partition beta is off")
