@@ -1,7 +1,8 @@
 /*
  * One pass over all tables there are. A mapping is judged by where it stands: each region of the hypervisor's
  * address space (hv/mem/layout.h) has a rule for access and a rule for the frame; in a guest's map every
- * frame is the partition's own. The first rule that a mapping breaks is told.
+ * frame is the partition's own, or one that an agreement lets it see. The first rule that a mapping breaks is
+ * told.
  */
 #include "arch/x86/percpu.h"
 #include "arch/x86/registers.h"

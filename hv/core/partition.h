@@ -4,8 +4,8 @@
  *   OFF -> STARTING -> RUNNING -> OFF (system off, stopped, or faulted: `ended` says which)
  *
  * Every change of state goes through a command: partition_command() posts it, all vCPUs leave the guest and
- * park, and the CPU of vCPU 0, the only one that maps the partition's memory while nobody runs in it, carries
- * it out.
+ * park, and the CPU of vCPU 0 carries it out. No other CPU of the partition touches its memory then, though
+ * their windows still show it.
  */
 #pragma once
 

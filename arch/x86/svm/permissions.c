@@ -1,7 +1,8 @@
 /*
  * The permission maps: which ports and which MSRs trap (APM 2 15.10.1, 15.11). All ports do. An MSR goes past
- * the hypervisor where the CPU itself keeps the guest's value apart from the host's. What it says is the same
- * for every guest, so one set serves all vCPUs of the machine.
+ * the hypervisor where the CPU itself keeps the guest's value apart from the host's, or where it is the
+ * guest's own because the vCPU owns its CPU: TSC_AUX, SPEC_CTRL, PRED_CMD and FLUSH_CMD. What the maps say is
+ * the same for every guest, so one set serves all vCPUs of the machine.
  */
 #include "arch/x86/registers.h"
 #include "arch/x86/speculation.h"
