@@ -162,15 +162,25 @@ static void report_nmis(uint32_t before, uint32_t now)
 		log_warn("  further NMIs of CPU %u are counted in silence", this_cpu->index);
 }
 
+/* Memory of an agreement is the partition's that has made it. NULL: nobody's. */
+static struct partition *partition_of(owner_t owner)
+{
+	uint32_t id = owner;
+
+	if (owner < OWNER_PARTITION(0))
+		return NULL;
+	id = owner >= OWNER_AGREEMENT(0) ? (id - OWNER_AGREEMENT(0)) / SHARES_OF_ONE
+					 : id - OWNER_PARTITION(0);
+	return id < partition_count ? &partitions[id] : NULL;
+}
+
 static void end_partition_of(const struct machine_check *check)
 {
-	owner_t owner = frames_owner(&machine_frames, hpa(check->address));
-	struct partition *partition;
+	struct partition *partition = partition_of(frames_owner(&machine_frames, hpa(check->address)));
 	enum status status;
 
-	if (!(check->status & MC_STATUS_UNCORRECTED) || owner < OWNER_PARTITION(0))
+	if (!(check->status & MC_STATUS_UNCORRECTED) || !partition)
 		return;
-	partition = &partitions[owner - OWNER_PARTITION(0)];
 	log_error("partition %s: machine check: its memory is damaged at HPA 0x%lx",
 		  partition_name(partition), check->address);
 	status = partition_command(partition, ORDER_FAULT, "machine check in its memory");

@@ -2,6 +2,7 @@
  * How a row is called and judged: marks in all registers before, a comparison behind.
  */
 #include "../common/text.h"
+#include "../common/x86.h"
 #include "table.h"
 
 #define GENERAL 16
@@ -101,6 +102,19 @@ static uint64_t flags_now(void)
 	return flags;
 }
 
+/* Those that a hypervisor has values of its own in, and may put back late or not at all (SDM 4 table 2-2). */
+#define SYSTEM_MARK 0x00005EED00000000ull
+static const struct {
+	uint32_t msr;
+	const char *name;
+} system_registers[] = {
+	{0xC0000082, "LSTAR"},
+	{0xC0000100, "FS base"},
+	{0xC0000101, "GS base"},
+	{0xC0000102, "KERNEL_GS_BASE"},
+};
+#define SYSTEM_REGISTERS (sizeof(system_registers) / sizeof(system_registers[0]))
+
 static void mark(struct registers *in, uint32_t function, const uint64_t x[7], uint64_t dirt, uint64_t flags)
 {
 	for (unsigned i = 0; i < GENERAL; i++)
@@ -109,6 +123,8 @@ static void mark(struct registers *in, uint32_t function, const uint64_t x[7], u
 	in->general[place[0]] = function | DIRT;
 	for (unsigned i = 1; i < 8; i++)
 		in->general[place[i]] = x[i - 1] | dirt;
+	for (unsigned i = 0; i < SYSTEM_REGISTERS; i++)
+		write_msr(system_registers[i].msr, SYSTEM_MARK + i);
 	in->flags = flags | FLAGS_FIXED | (flags_now() & FLAGS_IF);
 }
 
@@ -131,6 +147,10 @@ static void compare(const struct call *call, uint32_t function, const struct row
 	for (unsigned i = 0; i < GENERAL; i++)
 		if (!is_result(i, results) && out->general[i] != in->general[i])
 			complain(call, function, row, names[i], out->general[i], in->general[i]);
+	for (unsigned i = 0; i < SYSTEM_REGISTERS; i++)
+		if (read_msr(system_registers[i].msr) != SYSTEM_MARK + i)
+			complain(call, function, row, system_registers[i].name,
+				 read_msr(system_registers[i].msr), SYSTEM_MARK + i);
 	if (out->flags != in->flags)
 		complain(call, function, row, "RFLAGS", out->flags, in->flags);
 }

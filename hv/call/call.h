@@ -65,8 +65,9 @@ extern const struct call_service psci_service, trng_service, ffa_service, pvtime
 /* The row of a function identifier (hint bit clear) for this partition, or NULL: NOT_SUPPORTED. */
 const struct call_row *call_find(const struct partition *partition, uint32_t function);
 
-/* A partition has started or ended: BH_EVENT_MANAGE to those that may manage others. From any CPU. */
-void calls_tell_managers(void);
+/* The partition has started or ended: BH_EVENT_MANAGE to those that may manage others, BH_EVENT_PEER to those
+ * that a channel leads to from there. From any CPU. */
+void calls_tell_others(const struct partition *partition);
 
 /* Between two lives of a partition, on vCPU 0's CPU, nobody in the guest: forgets what was set up by calls.
  */

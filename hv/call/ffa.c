@@ -406,9 +406,6 @@ void ffa_partition_reset(struct partition *partition)
 	atomic_store(&ffa->framework, 0);
 	spin_unlock(&ffa->lock);
 	share_partition_ended(partition);
-	for (uint32_t i = 0; i < partition_count; i++)
-		if (ffa->rights[i])
-			ffa_raise(&partitions[i], 0, BH_EVENT_PEER);
 }
 
 #define FFA_FIRST     CALL_NUMBER(FFA_ERROR)

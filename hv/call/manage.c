@@ -7,6 +7,7 @@
 #include <bulkhead/abi.h>
 
 #include "hv/call/call.h"
+#include "hv/call/ffa.h"
 #include "hv/core/partition.h"
 #include "hv/lib/clamp.h"
 #include "hv/lib/printf.h"
@@ -128,11 +129,14 @@ static enum exit_action partition_reset(struct vcpu *vcpu, const struct call_arg
 	return post(vcpu, in, out, ORDER_RESET);
 }
 
-void calls_tell_managers(void)
+void calls_tell_others(const struct partition *partition)
 {
-	for (uint32_t i = 0; i < partition_count; i++)
+	for (uint32_t i = 0; i < partition_count; i++) {
 		if (partitions[i].config->manage)
 			vcpu_raise_event(&partitions[i].vcpu[0], BH_EVENT_MANAGE);
+		if (partition->ffa && partition->ffa->rights[i])
+			ffa_raise(&partitions[i], 0, BH_EVENT_PEER);
+	}
 }
 
 #define MANAGE_FIRST  CALL_NUMBER(VENDOR_PARTITION_COUNT)

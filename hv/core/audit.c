@@ -81,32 +81,39 @@ static const char *wrong_owner(owner_t owner)
 	}
 }
 
-/* All of the leaf must be `owner`'s. */
+/* All of the leaf must be `owner`'s. The lock keeps the table as it is. */
 static struct verdict judge_owner(const struct mapping *leaf, owner_t owner)
 {
+	struct verdict verdict = {0};
 	hpa_t frame = leaf->frame;
 
-	if (frames_owned_by(&machine_frames, leaf->frame, leaf->size, owner))
-		return (struct verdict){0};
-	while (frames_owner(&machine_frames, frame) == owner)
-		frame.value += PAGE_SIZE;
-	return (struct verdict){wrong_owner(frames_owner(&machine_frames, frame)), frame};
+	spin_lock(&share_lock);
+	if (!frames_owned_by(&machine_frames, leaf->frame, leaf->size, owner)) {
+		while (frames_owner(&machine_frames, frame) == owner)
+			frame.value += PAGE_SIZE;
+		verdict = (struct verdict){wrong_owner(frames_owner(&machine_frames, frame)), frame};
+	}
+	spin_unlock(&share_lock);
+	return verdict;
 }
 
 /* Devices, firmware's tables and what the loader left: anything but memory that guests have or may get. */
 static struct verdict judge_device(const struct mapping *leaf)
 {
 	uint64_t end = leaf->frame.value + leaf->size;
+	struct verdict verdict = {0};
 
-	for (uint32_t i = 0; i < machine_frames.count; i++) {
+	spin_lock(&share_lock);
+	for (uint32_t i = 0; i < machine_frames.count && !verdict.rule; i++) {
 		const struct frame_extent *extent = &machine_frames.extent[i];
 		bool guests = extent->owner == OWNER_FREE || extent->owner >= OWNER_MODULE(0);
 
 		if (guests && extent->start < end && extent->start + extent->size > leaf->frame.value)
-			return (struct verdict){wrong_owner(extent->owner),
-						hpa(MAX(extent->start, leaf->frame.value))};
+			verdict = (struct verdict){wrong_owner(extent->owner),
+						   hpa(MAX(extent->start, leaf->frame.value))};
 	}
-	return (struct verdict){0};
+	spin_unlock(&share_lock);
+	return verdict;
 }
 
 /* The partition's APIC-access page, where it belongs: at `address`. */

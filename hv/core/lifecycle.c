@@ -244,7 +244,7 @@ static void carry_out(struct vcpu *vcpu)
 	atomic_store(&partition->order, ORDER_NONE);
 	for (uint32_t i = 1; i < partition->vcpu_count; i++)
 		vcpu_request(&partition->vcpu[i], REQUEST_LIFECYCLE);
-	calls_tell_managers();
+	calls_tell_others(partition);
 	power_off_when_done();
 }
 
@@ -441,8 +441,11 @@ static void serve_requests_while_busy(struct vcpu *vcpu)
 
 void vcpu_serve_meanwhile(void)
 {
-	if (virt->restore_host)
+	if (virt->restore_host) {
 		virt->restore_host(this_vcpu);
+		/* Without a request the next entry would not look for what has to be the guest's again. */
+		atomic_fetch_or(&this_vcpu->shared->requests, REQUEST_INTERRUPT);
+	}
 	serve_requests_while_busy(this_vcpu);
 }
 

@@ -123,7 +123,7 @@ struct partition {
 
 	/* hv/core/share.h */
 	struct share *share[SHARES_OF_ONE]; /* its agreements; NULL: a free place */
-	uint32_t share_ended;		    /* all its agreements up to this serial number have ended */
+	uint64_t share_ended;		    /* all its agreements up to this serial number have ended */
 	struct share_view view[VIEWS_OF_ONE];
 	hpa_t stand_in;				  /* seen in place of memory whose owner has ended */
 	_Atomic uint32_t away;			  /* agreements that some of its memory has gone to */

@@ -9,17 +9,25 @@
 #include "hv/lib/string.h"
 #include "hv/mem/pool.h"
 
-#define FRAMES_AT_BOOT	160u /* extents of the table that are not for agreements */
-#define SERIAL_SHIFT	32
+#define SERIAL_SHIFT	8 /* below it the place; never used up above */
+#define PLACE_MASK	((1u << SERIAL_SHIFT) - 1)
 #define OWNER_OF(share) OWNER_AGREEMENT(index_of(share))
 
 struct spinlock share_lock;
-static uint32_t serial; /* so that a handle of old finds nothing */
+static uint32_t frames_at_start; /* extents of the table before there is any agreement */
+static uint64_t serial;		 /* so that a handle of old finds nothing */
 
-/* Places are numbered through all partitions, SHARES_OF_ONE each. */
+_Static_assert(CONFIG_MAX_PARTITIONS *SHARES_OF_ONE <= PLACE_MASK, "a place and 0 fit");
+
+/* Places are numbered through all partitions, SHARES_OF_ONE each, and in a handle from 1 on. */
+static uint32_t place_in(uint64_t handle)
+{
+	return ((uint32_t)handle & PLACE_MASK) - 1;
+}
+
 static uint32_t index_of(const struct share *share)
 {
-	return (uint32_t)share->handle - 1;
+	return place_in(share->handle);
 }
 
 static uint32_t places(void)
@@ -45,27 +53,27 @@ struct share *share_create(struct partition *owner, enum share_kind kind)
 	if (place[free])
 		*place[free] = (struct share){.kind = kind,
 					      .owner = owner,
-					      .handle = (uint64_t)++serial << SERIAL_SHIFT |
+					      .handle = ++serial << SERIAL_SHIFT |
 							(owner->id * SHARES_OF_ONE + free + 1)};
 	return place[free];
 }
 
 struct share *share_find(uint64_t handle)
 {
-	uint32_t index = (uint32_t)handle - 1;
+	uint32_t index = place_in(handle);
 	struct share *share = index < places() ? *place_of((uint32_t)clamp_index(index, places())) : NULL;
 
 	return share && share->handle == handle ? share : NULL;
 }
 
-static uint32_t serial_of(uint64_t handle)
+static uint64_t serial_of(uint64_t handle)
 {
-	return (uint32_t)(handle >> SERIAL_SHIFT);
+	return handle >> SERIAL_SHIFT;
 }
 
 struct partition *share_ended_owner(uint64_t handle)
 {
-	uint32_t index = (uint32_t)handle - 1;
+	uint32_t index = place_in(handle);
 	struct partition *owner;
 
 	if (index >= places())
@@ -108,10 +116,15 @@ bool share_retrieved(const struct share *share)
  * The owner's side
  */
 
-/* The table of frame owners has room for so many: each partition may fill its part, and no other's. */
+/*
+ * Each piece ends at two places more in the table of frame owners, and a change of owners asks for two
+ * extents more than it may need. So many pieces always have room: each partition may fill its part, and no
+ * other's.
+ */
 static bool has_room(const struct partition *owner)
 {
-	const uint32_t limit = (FRAMES_MAX - FRAMES_AT_BOOT) / 2 / partition_count;
+	const uint32_t room = FRAMES_MAX - MIN(frames_at_start + 2, FRAMES_MAX);
+	const uint32_t limit = room / 2 / partition_count;
 	uint32_t pieces = 0;
 
 	for (uint32_t i = 0; i < SHARES_OF_ONE; i++)
@@ -158,7 +171,6 @@ static void move_frames(const struct share *share, uint32_t count, owner_t from,
 	for (uint32_t i = 0; i < count; i++) {
 		const struct share_piece *piece = &share->piece[i];
 
-		/* Back to where it came from: two extents fewer, never one more. */
 		if (frames_transfer(&machine_frames, hpa(piece->hpa), piece->size, from, to))
 			panic("frames of an agreement at 0x%llx have another owner",
 			      (unsigned long long)piece->hpa);
@@ -251,9 +263,6 @@ enum status share_commit(struct share *share)
 	struct partition *owner = share->owner;
 	enum status status;
 
-	/* Each piece may cut an extent in three, and going back needs one more for a moment. */
-	if (machine_frames.count + 2 * share->piece_count >= FRAMES_MAX)
-		return ERR_FULL;
 	status = take_frames(share);
 	if (status)
 		return status;
@@ -461,6 +470,8 @@ bool share_sees(const struct partition *partition, gpa_t address, uint32_t flags
 	struct mapping mapping;
 	bool sees;
 
+	if (!partition->stand_in.value) /* it shares with nobody */
+		return false;
 	spin_lock(&share_lock);
 	sees = page_map_find(&partition->guest_map, address.value, &mapping) && !(flags & ~mapping.flags);
 	spin_unlock(&share_lock);
@@ -589,6 +600,8 @@ void share_partition_ended(struct partition *partition)
 enum status share_partition_created(struct partition *partition)
 {
 	void *page = pool_allocate(1);
+
+	frames_at_start = machine_frames.count;
 
 	if (!page)
 		return ERR_NO_MEMORY;

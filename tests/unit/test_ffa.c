@@ -560,6 +560,7 @@ static void test_partition_ends(void **state)
 	for (unsigned i = 0; i < FAKE_VCPUS; i++)
 		vendor_vcpu_reset(&fake.vcpu[i]);
 	call_partition_reset(&fake.partition);
+	calls_tell_others(&fake.partition);
 	assert_int_equal(take_events(there), 1ull << BH_EVENT_PEER);
 	assert_int_equal(take_events(third), 1ull << BH_EVENT_PEER);
 	assert_int_equal(take_events(here), 0);
@@ -574,6 +575,7 @@ static void test_peers_that_are_off_hear_nothing(void **state)
 	(void)state;
 	atomic_store(&fake.all[1].state, PARTITION_OFF);
 	call_partition_reset(&fake.partition);
+	calls_tell_others(&fake.partition);
 	assert_int_equal(take_events(there), 0);
 	assert_int_equal(take_events(third), 1ull << BH_EVENT_PEER);
 }

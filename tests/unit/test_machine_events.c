@@ -159,6 +159,25 @@ static void test_partitions_memory(void **state)
 	assert_int_equal(orders, 1);
 }
 
+/* An agreement's memory is its owner's trouble; and no index is believed. */
+static void test_memory_of_an_agreement(void **state)
+{
+	(void)state;
+	machine_frames.count = 0;
+	own(OUR_MEMORY, OWNER_HYPERVISOR);
+	own(BETAS_MEMORY, OWNER_AGREEMENT(SHARES_OF_ONE + 3));
+	own(FREE_MEMORY, OWNER_AGREEMENT(SHARES_OF_ONE * 2));
+	break_memory(1, UNCORRECTED | HAS_ADDRESS, BETAS_MEMORY + 0x1234);
+	assert_true(machine_check_note());
+	machine_events_report();
+	assert_ptr_equal(ordered, &two[1]);
+	wrmsr(MSR_MCG_STATUS, 1 | 1u << 2);
+	break_memory(1, UNCORRECTED | HAS_ADDRESS, FREE_MEMORY);
+	assert_true(machine_check_note());
+	machine_events_report();
+	assert_int_equal(orders, 1);
+}
+
 static void test_partition_that_is_off(void **state)
 {
 	(void)state;
@@ -263,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(test_enable),
 					   TEST(test_cpu_without),
 					   TEST(test_partitions_memory),
+					   TEST(test_memory_of_an_agreement),
 					   TEST(test_partition_that_is_off),
 					   TEST(test_survivable),
 					   TEST(test_not_survivable),

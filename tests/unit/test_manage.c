@@ -183,11 +183,11 @@ static void an_order_to_itself(void **state)
 static void managers_are_told(void **state)
 {
 	(void)state;
-	calls_tell_managers();
+	calls_tell_others(&fake.partition);
 	assert_int_equal(atomic_load(&fake.shared[0].events), 1ull << BH_EVENT_MANAGE);
 	assert_int_equal(atomic_load(&fake.shared[1].events), 0);
 	for (unsigned i = 0; i < FAKE_PEERS; i++)
-		assert_int_equal(atomic_load(&fake.peer[i].shared[0].events), 0);
+		assert_int_equal(atomic_load(&fake.peer[i].shared[0].events), 1ull << BH_EVENT_PEER);
 }
 
 #define WITH_FAKE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

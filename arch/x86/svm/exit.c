@@ -10,6 +10,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/svm/svm.h"
+#include "hv/core/share.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define COLD	      __attribute__((cold, noinline))
@@ -302,7 +303,14 @@ static HOT uint64_t exit_on_port(struct vmcb *vmcb)
 static NORETURN COLD void exit_on_hidden_access(struct vmcb *vmcb)
 {
 	const struct vmcb_control *control = &vmcb->control;
+	const uint32_t access = control->exit_info_1 & NPF_WRITE ? MAP_WRITE : MAP_READ;
 
+	if (!(control->exit_info_1 & (NPF_RESERVED | NPF_FETCH)) &&
+	    share_sees(this_vcpu->partition, gpa(control->exit_info_2), access)) {
+		if (control->exit_event & EVENT_VALID)
+			svm_requeue_event(vmcb);
+		resume(EXIT_MEMORY);
+	}
 	if (!(control->exit_info_1 & (NPF_TABLE_WALK | NPF_RESERVED)) && !(control->exit_event & EVENT_VALID))
 		exit_out_of_bounds(this_vcpu, gpa(control->exit_info_2), "executes at");
 	else

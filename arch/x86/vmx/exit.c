@@ -11,6 +11,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/vmx/vmx.h"
 #include "hv/core/partition.h"
+#include "hv/core/share.h"
 #include "hv/device/lapic_page.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -255,6 +256,7 @@ NORETURN void vmx_handle_port(struct vcpu *vcpu, uint64_t rip, uint64_t interrup
  * Memory (table 28-7)
  */
 
+#define VIOLATION_ACCESS	7u /* read, write, fetch: as in MAP_READ and the rest */
 #define VIOLATION_FETCH		(1u << 2)
 #define VIOLATION_LINEAR	(1u << 7) /* there was a linear address */
 #define VIOLATION_FINAL		(1u << 8) /* its translation; else an entry of the guest's page tables */
@@ -263,6 +265,7 @@ NORETURN void vmx_handle_port(struct vcpu *vcpu, uint64_t rip, uint64_t interrup
 #define VIOLATION_OPERAND	(VIOLATION_LINEAR | VIOLATION_FINAL)
 
 _Static_assert(MEMORY_WRITE == 1u << 1, "table 28-7: a data write");
+_Static_assert(MAP_READ == 1 && MAP_WRITE == 2 && MAP_EXECUTE == 4, "table 28-7");
 
 /* By the page walk, by the delivery of an event, or by an IRET: not by an operand a device could serve. */
 static NORETURN COLD void end_hidden_access(struct vcpu *vcpu, gpa_t address, const char *what,
@@ -285,7 +288,8 @@ static NORETURN COLD void handle_hidden_access(struct vcpu *vcpu)
 	bool delivering = vmx_requeue_event(vcpu, qualification & VIOLATION_NMI_UNBLOCKED);
 	const char *what = qualification & VIOLATION_FINAL ? "return from an NMI needs" : "page tables in";
 
-	if (partition_contains(vcpu->partition, address, 1))
+	if (partition_contains(vcpu->partition, address, 1) ||
+	    share_sees(vcpu->partition, address, qualification & VIOLATION_ACCESS))
 		act(EXIT_AGAIN, EXIT_MEMORY);
 	end_hidden_access(vcpu, address, what, delivering);
 }
