@@ -185,7 +185,13 @@ int bh_memory_relinquish(uint64_t handle);
 
 /*
  * A queue of bytes in shared memory, one writer and one reader. While both are at work it needs no call: only
- * who finds the other asleep sets its notification. Zeroed memory is an empty queue.
+ * who finds the other asleep sets its notification. Zeroed memory is an empty queue, and a zeroed position
+ * its end.
+ *
+ * The peer may write anything there at any time, and a byte read is its word; but its position is checked
+ * each time, and an end's own is not looked up there. All four answer FFA_INVALID_PARAMETERS where the peer's
+ * position cannot be, more than `size` away: it has spoilt the queue, or it has ended and the memory with it
+ * (BH_EVENT_PEER). Such a queue is of no use any more.
  */
 #define BH_QUEUE_HEADER 128u
 struct bh_queue {
@@ -199,18 +205,19 @@ struct bh_queue {
 };
 struct bh_queue_end {
 	struct bh_queue *queue;
-	uint32_t size; /* of byte[], a power of two */
+	uint32_t size;	   /* of byte[], a power of two; whoever is told it by the peer checks it */
+	uint32_t position; /* this end's: head or tail */
 	uint16_t peer;
 	uint64_t bit;	/* the notification to wake the other end with */
 	uint64_t wakes; /* how often that was done */
 };
 /* As many bytes as there are or fit at once: 0 when the queue is full or empty. */
-uint32_t bh_queue_write(struct bh_queue_end *end, const void *bytes, uint32_t size);
-uint32_t bh_queue_read(struct bh_queue_end *end, void *bytes, uint32_t size);
-/* After a moment's look: true: the other end will wake this one when there is room (bytes); false: there is
- * by now. */
-bool bh_queue_sleep_writer(struct bh_queue_end *end);
-bool bh_queue_sleep_reader(struct bh_queue_end *end);
+int bh_queue_write(struct bh_queue_end *end, const void *bytes, uint32_t size);
+int bh_queue_read(struct bh_queue_end *end, void *bytes, uint32_t size);
+/* After a moment's look: 1: the other end will wake this one when there is room (bytes); 0: there is by now.
+ */
+int bh_queue_sleep_writer(struct bh_queue_end *end);
+int bh_queue_sleep_reader(struct bh_queue_end *end);
 
 /* ---- Managing all partitions: for one that the config gives `manage = yes` ---- */
 

@@ -92,8 +92,11 @@ int bh_memory_relinquish(uint64_t handle)
 }
 
 /*
- * The queue. Positions count bytes for ever. Whoever goes to sleep says so, then looks once more; whoever
- * moves a position then looks whether the other sleeps: with full barriers between, one of the two sees it.
+ * The queue. Positions count bytes for ever. Each end keeps its own to itself and tells the other by the word
+ * in shared memory, which it never reads back: only what the other end writes there is news, and checked.
+ *
+ * Whoever goes to sleep says so, then looks once more; whoever moves a position then looks whether the other
+ * sleeps: with full barriers between, one of the two sees it.
  */
 
 static uint32_t load(const uint32_t *word)
@@ -101,9 +104,23 @@ static uint32_t load(const uint32_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-static void move(struct bh_queue_end *end, uint32_t *position, uint32_t to, uint32_t *other_sleeps)
+/* Bytes on their way as the two ends see it; more than fit: the other's position cannot be. */
+typedef uint32_t distance(const struct bh_queue_end *end);
+
+static uint32_t seen_by_writer(const struct bh_queue_end *end)
 {
-	__atomic_exchange_n(position, to, __ATOMIC_SEQ_CST);
+	return end->position - load(&end->queue->tail);
+}
+
+static uint32_t seen_by_reader(const struct bh_queue_end *end)
+{
+	return load(&end->queue->head) - end->position;
+}
+
+static void move(struct bh_queue_end *end, uint32_t *told, uint32_t by, uint32_t *other_sleeps)
+{
+	end->position += by;
+	__atomic_exchange_n(told, end->position, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(other_sleeps, __ATOMIC_RELAXED) ||
 	    !__atomic_exchange_n(other_sleeps, 0, __ATOMIC_SEQ_CST))
 		return;
@@ -116,65 +133,67 @@ static uint32_t smaller(uint32_t left, uint32_t right)
 	return left < right ? left : right;
 }
 
-uint32_t bh_queue_write(struct bh_queue_end *end, const void *bytes, uint32_t size)
+int bh_queue_write(struct bh_queue_end *end, const void *bytes, uint32_t size)
 {
 	struct bh_queue *queue = end->queue;
-	const uint32_t head = queue->head, used = head - load(&queue->tail);
-	const uint32_t count = used > end->size ? 0 : smaller(size, end->size - used);
-	const uint32_t place = head & (end->size - 1), first = smaller(count, end->size - place);
+	const uint32_t used = seen_by_writer(end), place = end->position & (end->size - 1);
+	if (used > end->size)
+		return FFA_INVALID_PARAMETERS;
+	const uint32_t count = smaller(size, end->size - used), first = smaller(count, end->size - place);
 	if (!count)
 		return 0;
 	memcpy(queue->byte + place, bytes, first);
 	memcpy(queue->byte, (const uint8_t *)bytes + first, count - first);
-	move(end, &queue->head, head + count, &queue->reader_sleeps);
-	return count;
+	move(end, &queue->head, count, &queue->reader_sleeps);
+	return (int)count;
 }
 
-uint32_t bh_queue_read(struct bh_queue_end *end, void *bytes, uint32_t size)
+int bh_queue_read(struct bh_queue_end *end, void *bytes, uint32_t size)
 {
 	struct bh_queue *queue = end->queue;
-	const uint32_t tail = queue->tail, used = load(&queue->head) - tail;
-	const uint32_t count = used > end->size ? 0 : smaller(size, used);
-	const uint32_t place = tail & (end->size - 1), first = smaller(count, end->size - place);
+	const uint32_t used = seen_by_reader(end), place = end->position & (end->size - 1);
+	if (used > end->size)
+		return FFA_INVALID_PARAMETERS;
+	const uint32_t count = smaller(size, used), first = smaller(count, end->size - place);
 	if (!count)
 		return 0;
 	memcpy(bytes, queue->byte + place, first);
 	memcpy((uint8_t *)bytes + first, queue->byte, count - first);
-	move(end, &queue->tail, tail + count, &queue->writer_sleeps);
-	return count;
+	move(end, &queue->tail, count, &queue->writer_sleeps);
+	return (int)count;
 }
 
 /* Sleep and wake-up cost more than a moment's patience: in a steady flow nobody sleeps, and nothing exits. */
 #define PATIENCE 4096
 
-static bool moves(const struct bh_queue *queue, uint32_t apart)
+static bool moves(const struct bh_queue_end *end, distance *seen, uint32_t apart)
 {
 	for (int looks = 0; looks < PATIENCE; looks++) {
-		if (load(&queue->head) - load(&queue->tail) != apart)
+		if (seen(end) != apart)
 			return true;
 		spin_hint();
 	}
 	return false;
 }
 
-/* False, and awake, if the positions are no longer `apart`. */
-static bool sleep(struct bh_queue *queue, uint32_t *flag, uint32_t apart)
+/* 0, and awake, if the positions are no longer `apart`. */
+static int sleep(const struct bh_queue_end *end, uint32_t *flag, distance *seen, uint32_t apart)
 {
-	if (moves(queue, apart))
-		return false;
-	__atomic_exchange_n(flag, 1, __ATOMIC_SEQ_CST);
-	if (load(&queue->head) - load(&queue->tail) == apart)
-		return true;
-	__atomic_store_n(flag, 0, __ATOMIC_SEQ_CST);
-	return false;
+	if (!moves(end, seen, apart)) {
+		__atomic_exchange_n(flag, 1, __ATOMIC_SEQ_CST);
+		if (seen(end) == apart)
+			return 1;
+		__atomic_store_n(flag, 0, __ATOMIC_SEQ_CST);
+	}
+	return seen(end) > end->size ? FFA_INVALID_PARAMETERS : 0;
 }
 
-bool bh_queue_sleep_writer(struct bh_queue_end *end)
+int bh_queue_sleep_writer(struct bh_queue_end *end)
 {
-	return sleep(end->queue, &end->queue->writer_sleeps, end->size);
+	return sleep(end, &end->queue->writer_sleeps, seen_by_writer, end->size);
 }
 
-bool bh_queue_sleep_reader(struct bh_queue_end *end)
+int bh_queue_sleep_reader(struct bh_queue_end *end)
 {
-	return sleep(end->queue, &end->queue->reader_sleeps, 0);
+	return sleep(end, &end->queue->reader_sleeps, seen_by_reader, 0);
 }

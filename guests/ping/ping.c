@@ -2,7 +2,8 @@
  * The partition that asks: sends direct requests, messages and notifications to the second partition of the
  * config, which is pong, checks what comes back, and tells what a round trip costs, in TSC ticks. `rounds=N`
  * of each. Then it sends bytes through a queue in memory that it shares, and lends a page. With `crash` on
- * its command line it crashes while pong has both; with `hold` it waits there for ever.
+ * its command line it crashes while pong has both; with `hold` it waits there for ever. With `spoil` it tells
+ * pong wrong sizes of the queue, and spoils it in the end.
  */
 #include <bulkhead.h>
 
@@ -130,25 +131,35 @@ static struct bh_queue_end writer = {
 	.queue = (struct bh_queue *)queue_memory, .size = QUEUE_SIZE, .peer = PEER, .bit = PONG_QUEUE_BIT};
 static uint64_t sum;
 
-/* Sleeps while the queue is full. */
-static void write_all(const uint8_t *bytes, uint32_t size)
+/* Sleeps while the queue is full. 0, or the code of a queue that is of no use any more. */
+static int write_all(const uint8_t *bytes, uint32_t size)
 {
 	for (uint32_t done = 0; done < size;) {
-		const uint32_t count = bh_queue_write(&writer, bytes + done, size - done);
-		done += count;
-		if (count || !bh_queue_sleep_writer(&writer))
+		const int count = bh_queue_write(&writer, bytes + done, size - done);
+		if (count < 0)
+			return count;
+		done += (uint32_t)count;
+		if (count || bh_queue_sleep_writer(&writer) <= 0)
 			continue;
 		bh_wait_for(BH_EVENT_NOTIFICATION);
 		(void)bh_notifications();
 	}
+	return 0;
 }
 
 static bool block(uint32_t round)
 {
+	if (!writer.queue)
+		return false;
 	sent[round % sizeof(sent)]++;
+	if (write_all(sent, sizeof(sent)) < 0) {
+		bh_printf("ping: queue: written up to %u, and its tail is not within %u of that: given up\n",
+			  writer.position, writer.size);
+		writer.queue = NULL;
+		return false;
+	}
 	for (uint32_t i = 0; i < sizeof(sent); i++)
 		sum += sent[i];
-	write_all(sent, sizeof(sent));
 	return true;
 }
 
@@ -217,6 +228,25 @@ static void close_queue(uint64_t handle)
 		  rounds * BATCHES, writer.wakes, early, closed, bh_memory_reclaim(handle));
 }
 
+/* None is a power of two that fits the memory; the last one would, had it 32 bits. */
+static void tell_wrong_sizes(uint64_t handle)
+{
+	static const uint64_t sizes[] = {0, QUEUE_SIZE - 1, 2 * QUEUE_SIZE, (1ull << 32) + QUEUE_SIZE};
+	for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct bh_direct open = {.peer = PEER, .word = {PONG_OPEN_QUEUE, handle, sizes[i]}};
+		bh_printf("ping: queue of size %lu: pong answers %d\n", sizes[i], ask(&open));
+	}
+}
+
+/* As if more had been written than there is room for. Pong gives it back, and has nothing to close. */
+static void spoil_queue(uint64_t handle)
+{
+	struct bh_direct close = {.peer = PEER, .word = {PONG_CLOSE_QUEUE}};
+	__atomic_store_n(&writer.queue->head, writer.position + QUEUE_SIZE + 1, __ATOMIC_SEQ_CST);
+	const int closed = ask(&close);
+	bh_printf("ping: queue spoilt: pong answers %d, reclaim %d\n", closed, bh_memory_reclaim(handle));
+}
+
 /* `crash`, `hold`: with memory that pong has retrieved. */
 static void share_memory(const char *cmdline)
 {
@@ -228,12 +258,17 @@ static void share_memory(const char *cmdline)
 		return;
 	}
 	open.word[1] = handle;
+	const bool spoil = option_flag(cmdline, "spoil");
+	if (spoil)
+		tell_wrong_sizes(handle);
 	const int opened = ask(&open);
 	if (opened < 0) {
 		bh_printf("ping: queue: pong answers %d, reclaim %d\n", opened, reclaim_in_the_end(handle));
 		return;
 	}
 	measure("queue_4k", block);
+	if (spoil)
+		spoil_queue(handle);
 	const int taken = lend_page();
 	if (option_flag(cmdline, "crash"))
 		triple_fault();
@@ -243,7 +278,8 @@ static void share_memory(const char *cmdline)
 			sleep_a_while();
 	}
 	take_page_back(taken);
-	close_queue(handle);
+	if (!spoil)
+		close_queue(handle);
 }
 
 void bh_main(const struct bh_start *start)

@@ -5,7 +5,8 @@
  * lets nobody set notifications.
  *
  * A direct request may also hand it a queue in shared memory (pong.h), which it empties as bytes come; it
- * adds them up, and answers the sum when it gives the memory back.
+ * adds them up, and answers the sum when it gives the memory back. A queue whose size or positions cannot be
+ * is refused or given back at once. With `spoil` on its command line it spoils each queue it is handed.
  */
 #include <bulkhead.h>
 
@@ -22,6 +23,7 @@ static uint8_t copy[BH_MESSAGE_SIZE];
 
 static struct bh_queue_end reader = {.peer = PEER, .bit = PONG_QUEUE_BIT};
 static uint64_t handle, sum;
+static bool spoil;
 
 static uint8_t *taken; /* a page that is lent */
 static uint64_t taken_handle;
@@ -51,42 +53,72 @@ static uint64_t give_page(void)
 	return (uint64_t)bh_memory_relinquish(taken_handle);
 }
 
+static int give_queue_back(void)
+{
+	reader.queue = NULL;
+	return bh_memory_relinquish(handle);
+}
+
+static bool is_queue_size(uint64_t size, uint64_t room)
+{
+	return size && size <= room && !(size & (size - 1));
+}
+
 static uint64_t open_queue(const struct bh_direct *direct)
 {
+	const uint64_t size = direct->word[2];
 	void *address;
 	if (reader.queue) /* of an asker that has ended */
-		(void)bh_memory_relinquish(handle);
-	reader.queue = NULL;
+		(void)give_queue_back();
 	const int pages = bh_memory_retrieve(direct->peer, direct->word[1], &address);
 	if (pages <= 0)
 		return (uint64_t)pages;
 	handle = direct->word[1];
-	reader.size = (uint32_t)direct->word[2];
-	sum = 0;
+	const uint64_t room = (uint64_t)pages * PAGE_SIZE - BH_QUEUE_HEADER;
+	if (!is_queue_size(size, room)) {
+		bh_printf("pong: queue: size %lu, expected a power of two up to %lu\n", size, room);
+		(void)give_queue_back();
+		return (uint64_t)FFA_INVALID_PARAMETERS;
+	}
 	reader.queue = address;
+	reader.size = (uint32_t)size;
+	reader.position = 0;
+	sum = 0;
+	if (spoil)
+		reader.queue->tail = 1; /* of what has not been written */
+	return 0;
+}
+
+/* 0 when there is no more, or the code of a queue that is of no use any more. */
+static int read_all(void)
+{
+	int count;
+	do {
+		while ((count = bh_queue_read(&reader, copy, sizeof(copy))) > 0)
+			for (int i = 0; i < count; i++)
+				sum += copy[i];
+		if (count < 0)
+			return count;
+	} while (bh_queue_sleep_reader(&reader) <= 0);
 	return 0;
 }
 
 static void empty_queue(void)
 {
-	uint32_t count;
-	if (!reader.queue)
+	if (!reader.queue || read_all() == 0)
 		return;
-	do {
-		while ((count = bh_queue_read(&reader, copy, sizeof(copy))) > 0)
-			for (uint32_t i = 0; i < count; i++)
-				sum += copy[i];
-	} while (!bh_queue_sleep_reader(&reader));
+	bh_printf("pong: queue: read up to %u, and its head is not within %u of that: given back\n",
+		  reader.position, reader.size);
+	(void)give_queue_back(); /* refused only where it is not there any more */
 }
 
 static uint64_t close_queue(struct bh_direct *direct)
 {
+	empty_queue();
 	if (!reader.queue)
 		return (uint64_t)FFA_DENIED;
-	empty_queue();
-	reader.queue = NULL;
 	direct->word[1] = sum;
-	return (uint64_t)bh_memory_relinquish(handle);
+	return (uint64_t)give_queue_back();
 }
 
 static void serve(struct bh_direct *direct)
@@ -142,6 +174,7 @@ void bh_main(const struct bh_start *start)
 	uint32_t left = option_number((const char *)start->cmdline, "crash", 0);
 	bool asked = false;
 	struct bh_direct direct;
+	spoil = option_flag((const char *)start->cmdline, "spoil");
 	bh_printf("pong: partition %u waits\n", bh_own_id());
 	if (!option_flag((const char *)start->cmdline, "deaf") && bh_notification_bind(PEER, UINT64_MAX) < 0)
 		bh_printf("pong: no notifications from partition %u\n", PEER);

@@ -69,6 +69,31 @@ def test_sharing(platform):
 
 
 @pytest.mark.parametrize("platform", ["qemu", "bochs"])
+def test_spoilt_by_writer(platform):
+    """The reader checks the size it is told and the writer's position; it tells what is wrong, and answers as before."""
+    with start(platform, ROUNDS, allow=SHARING, ping="spoil") as machine:
+        machine.said("ping", "ping: done.*", timeout=system.BOOT_TIMEOUT)
+        for size in (0, 32767, 65536, (1 << 32) + 32768):
+            machine.said("pong", f"pong: queue: size {size}, expected a power of two up to 36736")
+            machine.said("ping", f"ping: queue of size {size}: pong answers -2")
+        machine.said("pong", r"pong: queue: read up to \d+, and its head is not within 32768 of that: given back")
+        machine.said("ping", "ping: queue spoilt: pong answers -6, reclaim 0")
+        machine.said("ping", "ping: page: pong answers 0, reclaim -6, pong answers 0, reclaim 0: written to")
+        expect_clean(machine)
+
+
+@pytest.mark.parametrize("platform", ["qemu", "bochs"])
+def test_spoilt_by_reader(platform):
+    """The writer tells that the reader's position cannot be, and goes on without the queue."""
+    with start(platform, ROUNDS, allow=SHARING, pong="spoil") as machine:
+        machine.expect_boot(r"ping: queue: written up to 0, and its tail is not within 32768 of that: given up")
+        machine.expect(r"ping: page: pong answers 0, reclaim -6, pong answers 0, reclaim 0: written to")
+        machine.expect(r"ping: queue: 22 blocks, 0 wake-ups, reclaim -6, pong answers 0, reclaim 0")
+        machine.expect(r"ping: done")
+        expect_clean(machine)
+
+
+@pytest.mark.parametrize("platform", ["qemu", "bochs"])
 def test_owner_crashes(platform):
     """Pong goes on though the memory it borrowed is gone, three times; nobody sees what is not its own."""
     with start(platform, ROUNDS, allow=SHARING, ping="crash") as machine:
