@@ -190,7 +190,7 @@ int bh_memory_relinquish(uint64_t handle);
  *
  * The peer may write anything there at any time, and a byte read is its word; but its position is checked
  * each time, and an end's own is not looked up there. All four answer FFA_INVALID_PARAMETERS where the peer's
- * position cannot be, more than `size` away: it has spoilt the queue, or it has ended and the memory with it
+ * position cannot be, more than `size` away: it has spoilt the queue, or it has ended and its memory is gone
  * (BH_EVENT_PEER). Such a queue is of no use any more.
  */
 #define BH_QUEUE_HEADER 128u

@@ -15,7 +15,7 @@ $(GUESTS)/hostile/%.asm.o: tests/hostile/%.asm
 
 $(GUESTS)/hostile-full.debug: $(GUEST_FULL) $(HOSTILE_COMMON) $(GUESTS)/hostile/devices.o
 $(GUESTS)/hostile-para.debug: $(GUEST_PARA) $(HOSTILE_COMMON) $(GUESTS)/hostile/calls.o $(GUESTS)/hostile/sharing.o
-$(GUESTS)/victim.debug: $(GUEST_PARA) $(GUESTS)/hostile/victim.o
+$(GUESTS)/victim.debug: $(GUESTS)/hostile/victim.o $(GUEST_PARA)
 
 $(GUESTS)/hostile-full.elf: $(GUESTS)/hostile-full.debug
 	objcopy --strip-all -O elf32-i386 $< $@

@@ -1,7 +1,8 @@
 /*
  * A para guest's way to another by FF-A: descriptions of memory that is not its own or not described at all,
  * handles it was never told, memory it has lent, and messages nobody waits for. The victim is at the other
- * end of a channel that allows everything, and asks for nothing.
+ * end of a channel that allows everything, and asks for nothing; but it shares a page with the attacker, whom
+ * it does not tell, and one with another.
  */
 #include "../../guests/lib/bulkhead.h"
 #include "calls.h"
@@ -9,8 +10,7 @@
 #define VICTIM	     2 /* endpoint */
 #define ATTACKER     3
 #define PAGE	     HIDDEN /* what it describes, if a row says nothing else */
-#define SERIALS	     16u
-#define PLACES	     130u /* more than an index of agreements has */
+#define GUESSES	     4096u  /* all places of 16 serial numbers, which are counted from bit 8 on */
 #define AGREEMENTS   8u
 #define ROUNDS	     2000u
 #define FLOOD	     20000u
@@ -165,29 +165,62 @@ static void offer_what_is_lent(void)
 	observe(taken);
 }
 
-/* Handles that nobody told it, as they would look. Tells how many led to anything. */
+static uint32_t relinquish(uint64_t of)
+{
+	tx.relinquish = (struct ffa_memory_relinquish){.handle = of, .count = 1};
+	tx.relinquish.endpoint[0] = ATTACKER;
+	return ffa(FFA_MEM_RELINQUISH, 0, 0, 0);
+}
+
+static uint32_t retrieve(uint64_t of)
+{
+	describe(0, 0);
+	tx.offer.header.sender = VICTIM;
+	tx.offer.header.handle = of;
+	tx.offer.access.receiver = ATTACKER;
+	tx.offer.access.composite_offset = 0;
+	return ffa(FFA_MEM_RETRIEVE_REQ_64, OFFSET(composite), OFFSET(composite), 0);
+}
+
+/* Neither takes it back, nor gives it back, nor sees it; nor does any answer tell that it exists. */
+static bool is_nothing(uint64_t guess)
+{
+	const uint32_t none = (uint32_t)FFA_INVALID_PARAMETERS;
+
+	return by_handle(FFA_MEM_RECLAIM, guess) == none && relinquish(guess) == none &&
+	       retrieve(guess) == none;
+}
+
+/* What the victim shares with it, it may see and give back, and no more. */
+static bool is_for_the_attacker(uint64_t guess)
+{
+	const bool is = relinquish(guess) == (uint32_t)FFA_DENIED && retrieve(guess) == FFA_MEM_RETRIEVE_RESP;
+
+	(void)ffa(FFA_RX_RELEASE, 0, 0, 0);
+	return is && by_handle(FFA_MEM_RECLAIM, guess) == (uint32_t)FFA_INVALID_PARAMETERS &&
+	       relinquish(guess) == FFA_SUCCESS_32;
+}
+
+/* Handles that nobody told it, as they would look. Tells the one there is for it, or all ones where there is
+ * more. */
 static void guess_handles(void)
 {
 	uint64_t found = 0;
 
 	map_buffers();
-	for (uint64_t serial = 0; serial < SERIALS; serial++)
-		for (uint64_t place = 0; place < PLACES; place++) {
-			const uint64_t guess = serial << 32 | place;
-			found += by_handle(FFA_MEM_RECLAIM, guess) == FFA_SUCCESS_32;
-			tx.relinquish = (struct ffa_memory_relinquish){.handle = guess, .count = 1};
-			tx.relinquish.endpoint[0] = ATTACKER;
-			found += ffa(FFA_MEM_RELINQUISH, 0, 0, 0) == FFA_SUCCESS_32;
-			describe(0, 0);
-			tx.offer.header.sender = VICTIM;
-			tx.offer.header.handle = guess;
-			tx.offer.access.receiver = ATTACKER;
-			tx.offer.access.composite_offset = 0;
-			found += ffa(FFA_MEM_RETRIEVE_REQ_64, OFFSET(composite), OFFSET(composite), 0) ==
-				 FFA_MEM_RETRIEVE_RESP;
-		}
+	for (uint64_t guess = 0; guess < GUESSES; guess++)
+		if (!is_nothing(guess))
+			found = found || !is_for_the_attacker(guess) ? UINT64_MAX : guess;
 	unmap_buffers();
 	observe(found);
+}
+
+/* `a`: what the victim shares with somebody else. Tells whether it is nothing. */
+static void use_handle_of_others(void)
+{
+	map_buffers();
+	observe(is_nothing(attack_a));
+	unmap_buffers();
 }
 
 /* Descriptions that begin, one more than there is room for, and end in the middle of a range. Tells what the
@@ -342,6 +375,7 @@ const struct attack sharing_attacks[] = {
 	{"lend-its-tables", lend_its_tables, 0, 0},
 	{"offer-what-is-lent", offer_what_is_lent, 0, 0},
 	{"handles-guessed", guess_handles, 0, 0},
+	{"handle-of-others", use_handle_of_others, 0, 0},
 	{"descriptions-begun", begin_descriptions, 0, 0},
 	{"descriptions-changing", change_descriptions, 0, 0},
 	{"lend-by-both", lend_by_both, 0, 0},

@@ -1,8 +1,15 @@
 /*
  * The victim: fills the last MiB of its memory with a pattern and checks a slice of it ten times a second,
  * for ever: "victim ok N". A byte that somebody else changed, or a number left out, is a hole in the wall.
+ *
+ * Two of these pages it shares, one with the attacker and one with a bystander. It tells the console what
+ * their handles are, and nobody else.
  */
+#include "../../guests/lib/bulkhead.h"
 #include "hostile.h"
+
+#define ATTACKER  3 /* endpoint */
+#define BYSTANDER 4
 
 #define HZ	   10u
 #define GUARDED	   (1ull << 20)
@@ -30,6 +37,14 @@ static uint64_t check(uint64_t start)
 	return 0;
 }
 
+static void share(uint16_t peer, uint64_t address)
+{
+	uint64_t handle = 0;
+	const int result = bh_memory_share(peer, (const void *)address, 1, &handle);
+
+	print_line("victim shares with %u: %d, handle %lx", peer, result, handle);
+}
+
 void guest_main(const struct platform *machine)
 {
 	const uint64_t start = machine->memory_size - GUARDED;
@@ -37,6 +52,9 @@ void guest_main(const struct platform *machine)
 
 	for (uint64_t at = start; at < start + GUARDED; at += sizeof(at))
 		*(volatile uint64_t *)at = pattern(at);
+	share(ATTACKER, start);
+	share(BYSTANDER, start + PAGE_SIZE);
+	(void)bh_call(FFA_RXTX_UNMAP, 0, 0, 0, 0, 0); /* it takes no messages */
 	platform_console_start();
 	platform_tick_start(HZ, on_tick);
 	for (;;) {

@@ -1,7 +1,7 @@
 """Isolation under attack: each attack of tests/hostile/, what must come of it word for word, and a victim that nobody disturbs.
 
-One boot on each emulator: an attacker in a full partition, one in a para partition, and between them the victim. An
-attack that ends its partition is followed by the restart, so the next one finds it as if nothing had been.
+One boot on each emulator: an attacker in a full partition, one in a para partition, and between them the victim; a
+bystander, with whom the victim shares memory too, is never started. An attack that ends its partition is followed by the restart, so the next one finds it as if nothing had been.
 
 An outcome is written as the attacker or the hypervisor tells it:
     "goes on", "goes on, 5a", "#GP(0)"   the guest's own line
@@ -20,7 +20,7 @@ from system import BOOT_TIMEOUT, BUILD, KEY, System
 # CPU 0 serves the console as well. With an attacker on it, the walls have more to hold; but QEMU TCG loses interrupts of a CPU that exits
 # all the time (see sleep_until_requested() in hv/core/lifecycle.c), and there the victim is the quieter tenant.
 PINS = {"bochs": {"full": "0, 1", "victim": "2", "para": "3, 4"}, "qemu": {"victim": "0", "full": "1, 2", "para": "3, 4"}}
-CPUS = 5
+CPUS = 6
 CONFIG = """
 [hypervisor]
 console = serial
@@ -50,14 +50,25 @@ image        = \\guests\\hostile-para.elf
 on_fault     = restart
 max_restarts = 1000
 
+[partition bystander]
+mode      = para
+memory    = 4M
+pin       = 5
+image     = \\guests\\victim.elf
+autostart = no
+
 [channel wall]
 between = victim, para
 allow   = message, notify, share
+[channel window]
+between = victim, bystander
+allow   = share
 """
 
 FILES = {f"\\guests\\{name}.elf": os.path.join(BUILD, f"guests/{name}.elf")
          for name in ("hostile-full", "hostile-para", "victim")}
 KEYBOARD = {"full": 1, "para": 3}
+ATTACKER, BYSTANDER = 3, 4  # endpoints of the victim's channels
 VICTIM_HZ = 10
 VICTIM_LATE_S = 5  # on a busy host; its start is part of it
 FLOOD_LINES = 300
@@ -383,7 +394,6 @@ SHARING = {
     "execute-what-is-lent": executes(HIDDEN, f"{HIDDEN:#x}"),
     "lend-its-tables": "fault: page tables in memory it does not have, at GPA 0x[0-9a-f]+",
     "offer-what-is-lent": "goes on, 0",
-    "handles-guessed": "goes on, 0",
     "descriptions-begun": NO_MEMORY,
     "descriptions-changing": "goes on, 0",
     "lend-by-both": "goes on",
@@ -559,6 +569,8 @@ class Machine:
         """Every number it has counted, and no other word."""
         end = self.now()
         for line in self.system.lines(self.victim_looked, "victim"):
+            if line.startswith("victim shares"):
+                continue
             self.victim_count += 1
             assert line == f"victim ok {self.victim_count}"
         self.victim_looked = end
@@ -592,6 +604,13 @@ def host_frames(machine):
     return frames
 
 
+@pytest.fixture(scope="module")
+def shared(machine):
+    """The handles of what the victim shares, by endpoint."""
+    return {peer: int(machine.said("victim", f"victim shares with {peer}: 0, handle ([0-9a-f]+)", 0)[1], 16)
+            for peer in (ATTACKER, BYSTANDER)}
+
+
 def outcome_of(outcome, platform, mode):
     while isinstance(outcome, dict):
         outcome = outcome[platform] if platform in outcome else outcome[mode]
@@ -623,6 +642,14 @@ def test_no_other_msr_can_be_read(machine, platform, mode, name):
     since = machine.attack(mode, name, f"goes on, {len(expected):x}")
     told = [re.fullmatch(rf"attack {name}: readable ([0-9a-f]+)", line) for line in machine.system.lines(since, mode)]
     assert sorted(int(line[1], 16) for line in told if line) == sorted(expected)
+
+
+def test_handles_guessed(machine, shared):
+    """It finds what is shared with it, and may do with that what borrowers may. What is next to it is nothing to it, told or guessed."""
+    assert shared[ATTACKER] != shared[BYSTANDER]
+    machine.attack("para", "handles-guessed", f"goes on, {shared[ATTACKER]:x}")
+    machine.attack("para", "handle-of-others", "goes on, 0", shared[ATTACKER])
+    machine.attack("para", "handle-of-others", "goes on, 1", shared[BYSTANDER])
 
 
 @pytest.mark.parametrize("mode", KEYBOARD)
