@@ -4,7 +4,6 @@ One guest boots by the Linux boot protocol with two CPUs, the other one by PVH.
 """
 
 import re
-import time
 
 import pytest
 
@@ -89,18 +88,11 @@ def wait_shell(machine, guest, since=0):
     machine.said(guest, r"Enter 'help' for a list of built-in commands\.", since, timeout=SHELL_TIMEOUT)
 
 
-def type_in(machine, text):
-    """As much at a time as the hypervisor's own 16550 holds, on an emulated CPU of 4 MHz: faster typing loses characters."""
-    for start in range(0, len(text), 8):
-        machine.send(text[start:start + 8])
-        time.sleep(0.05)
-
-
 def shell(machine, guest, command, timeout=LINE_TIMEOUT):
     """What a command prints. It has to end well."""
     machine.keyboard(machine.number[guest])
     since = machine.mark()
-    type_in(machine, f"{command}; echo \"status=\"$?\r")
+    machine.type_in(f"{command}; echo \"status=\"$?\r")
     status = machine.said(guest, r"status=(\d+)", since, timeout)[1]
     said = machine.lines(since, guest)
     assert status == "0", said
