@@ -109,14 +109,12 @@ enum status guest_translate(const struct guest_paging *paging, uint64_t linear, 
 		*error |= FAULT_PROTECTION | FAULT_RESERVED;
 		return ERR_NOT_FOUND;
 	}
-	if (!allowed(paging, &leaf)) {
+	if (!allowed(paging, &leaf))
 		*error |= FAULT_PROTECTION;
-		return ERR_NOT_FOUND;
-	}
-	if (!key_allows(paging, &leaf)) {
+	if (!key_allows(paging, &leaf))
 		*error |= FAULT_PROTECTION | FAULT_KEY;
+	if (*error & FAULT_PROTECTION)
 		return ERR_NOT_FOUND;
-	}
 	*address = gpa(leaf.address);
 	return OK;
 }

@@ -162,7 +162,7 @@ static void offer_full(struct vcpu *vcpu)
 {
 	bool due;
 
-	if (virt_features.virtual_apic) {
+	if (vcpu->cpu_serves_apic) {
 		full_attend(vcpu);
 		if (likely(virt->serve_apic(vcpu))) {
 			offer_pic(vcpu);

@@ -206,8 +206,8 @@ static enum status claim_apic_page(struct partition *partition)
 {
 	if (partition->config->mode != MODE_FULL || !virt_features.virtual_apic)
 		return OK;
-	return frames_claim(&machine_frames, PAGE_SIZE, PAGE_SIZE, hpa(0), OWNER_PARTITION(partition->id),
-			    &partition->apic_page);
+	return frames_claim(&machine_frames, PAGE_SIZE, PAGE_SIZE, hpa(PAGE_SIZE),
+			    OWNER_PARTITION(partition->id), &partition->apic_page);
 }
 
 static enum status assign_memory(struct partition *partition)

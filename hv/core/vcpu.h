@@ -153,6 +153,7 @@ struct vcpu {
 	uint64_t stolen_tsc;		    /* TSC ticks the hypervisor took since the vCPU started */
 
 	bool hypervisor_hidden; /* full: the config says hypervisor_leaf = no */
+	bool cpu_serves_apic;	/* as the back end has found: virt->serve_apic is asked */
 	bool window_open;	/* the back end exits as soon as an interrupt can be taken */
 	uint64_t apic_base;	/* full: IA32_APIC_BASE as the guest sees it */
 	uint64_t misc_enable;

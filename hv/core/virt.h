@@ -107,9 +107,9 @@ struct virt_ops {
 	/* Exit as soon as an interrupt can be taken (true), or no longer (false). */
 	void (*interrupt_window)(struct vcpu *vcpu, bool open);
 	/*
-	 * Where virt_features.virtual_apic: before an entry for which REQUEST_INTERRUPT was set, hands the
-	 * local APIC's state to the CPU, which delivers its interrupts and takes their ends (true); or back
-	 * to the model while the APIC is off (false).
+	 * Where vcpu->cpu_serves_apic: before an entry for which REQUEST_INTERRUPT was set,
+	 * hands the local APIC's state to the CPU, which delivers its interrupts and takes their ends (true);
+	 * or back to the model while the APIC is off (false).
 	 */
 	bool (*serve_apic)(struct vcpu *vcpu);
 
@@ -122,9 +122,9 @@ struct virt_ops {
 
 	void (*flush_guest_tlb)(struct vcpu *vcpu); /* after the guest map has shrunk: own CPU */
 
-	/* The last exit in the vendor's own words: reason, qualification, addresses. For fault reports. */
 	/* The hardware's word for a reason, as vcpu_shared.reasons counts them. */
 	const char *(*reason_name)(uint32_t reason);
+	/* The last exit in the vendor's own words: reason, qualification, addresses. For fault reports. */
 	void (*describe_exit)(struct vcpu *vcpu, char *out, size_t size);
 };
 

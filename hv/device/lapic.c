@@ -7,7 +7,6 @@
 #include "hv/device/lapic_page.h"
 
 #define VERSION		  0x00050014u /* version 14h, six entries in the local vector table */
-#define XAPIC_ID_SHIFT	  24
 #define FORMAT_FLAT	  0xFFFFFFFFu
 #define FORMAT_LOW_BITS	  0x0FFFFFFFu /* always 1 */
 #define SPURIOUS_RESET	  0xFFu

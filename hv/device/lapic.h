@@ -8,7 +8,8 @@
 #include <stdatomic.h>
 #include "hv/core/vcpu.h"
 
-#define LAPIC_WORDS 8 /* 256 vectors in words of 32 */
+#define LAPIC_WORDS    8  /* 256 vectors in words of 32 */
+#define XAPIC_ID_SHIFT 24 /* of an id in a register of xAPIC mode */
 
 enum lapic_mode { LAPIC_OFF, LAPIC_XAPIC, LAPIC_X2APIC };
 

@@ -16,7 +16,6 @@
 #define BROADCAST_X2APIC     0xFFFFFFFFu
 #define FORMAT_CLUSTER	     0x0u /* bits 31:28 of DFR; Fh is flat */
 #define FORMAT_SHIFT	     28
-#define XAPIC_ID_SHIFT	     24
 #define X2APIC_CLUSTER_SHIFT 16
 #define X2APIC_MEMBERS	     0xFFFFu
 

@@ -4,8 +4,6 @@
  */
 #include "hv/device/lapic_page.h"
 
-#define XAPIC_ID_SHIFT 24
-
 static unsigned highest(const struct lapic *lapic, unsigned first)
 {
 	for (unsigned i = 0; i < LAPIC_WORDS; i++) {
@@ -92,6 +90,7 @@ void lapic_page_fill(struct lapic *lapic, _Atomic uint32_t *page)
 		lapic_page_store(lapic, REG_SERVICE + i, lapic->service.word[i]);
 		lapic_page_store(lapic, REG_REQUEST + i, 0);
 	}
+	lapic_page_store(lapic, REG_EOI, 0); /* where reads would find what was written */
 	lapic_page_mirror_trigger(lapic);
 	lapic_page_set_task_priority(lapic, lapic->task_priority);
 	lapic->service = (struct vector_set){0};

@@ -184,6 +184,9 @@ static void protection_keys(void **state)
 	finds(&paging, LINEAR, 0x12345678989Aull);
 	paging.user = true;
 	faults(&paging, LINEAR, FAULT_PROTECTION | FAULT_WRITE | FAULT_USER | FAULT_KEY);
+	put8(TABLE_3, LINEAR >> 12 & 511, 0x123456789000ull | ENTRY_PRESENT | ENTRY_USER | 5ull << 59);
+	faults(&paging, LINEAR, FAULT_PROTECTION | FAULT_WRITE | FAULT_USER | FAULT_KEY); /* refused twice */
+	put8(TABLE_3, LINEAR >> 12 & 511, 0x123456789000ull | FULL | 5ull << 59);
 	paging.pkru = ~(3u << 10); /* all the others */
 	finds(&paging, LINEAR, 0x12345678989Aull);
 	paging.user = false; /* nor are they for the supervisor's pages */

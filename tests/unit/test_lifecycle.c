@@ -1172,9 +1172,10 @@ static void test_served_apic_is_left_alone(void **state)
 {
 	(void)state;
 	boot();
-	virt_features.virtual_apic = seen.apic_on = true;
+	seen.apic_on = true;
 	seen.vector = 0x41;
 	use_cpu(2);
+	this_vcpu->cpu_serves_apic = true;
 	vcpu_offer_interrupt(this_vcpu);
 	assert_int_equal(seen.served, 1);
 	assert_int_equal(seen.injected, -1);
@@ -1192,8 +1193,8 @@ static void test_served_apic_is_left_alone(void **state)
 	vcpu_offer_interrupt(this_vcpu);
 	assert_int_equal(seen.injected, 0x41);
 	assert_false(this_vcpu->window_open);
+	this_vcpu->cpu_serves_apic = false;
 	leave_cpu(2);
-	virt_features.virtual_apic = false;
 }
 
 /* A vCPU whose APIC is off, or whose CPU lacks the help, is offered interrupts by the model. */
@@ -1201,12 +1202,12 @@ static void test_apic_that_is_off_is_the_models(void **state)
 {
 	(void)state;
 	boot();
-	virt_features.virtual_apic = true;
 	seen.vector = 0x41;
 	use_cpu(2);
+	this_vcpu->cpu_serves_apic = true;
 	vcpu_offer_interrupt(this_vcpu);
 	assert_int_equal(seen.injected, 0x41);
-	virt_features.virtual_apic = false;
+	this_vcpu->cpu_serves_apic = false;
 	seen.served = 0;
 	seen.vector = 0x42;
 	vcpu_offer_interrupt(this_vcpu);

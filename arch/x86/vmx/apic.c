@@ -80,6 +80,8 @@ static COLD uint32_t test_masking(struct vcpu *vcpu)
 	void *code = partition_memory(vcpu->partition, gpa(TEST_PAGE * PAGE_SIZE), sizeof(test_code));
 	uint32_t reason = VMEXIT_HLT;
 
+	if (!code)
+		return reason;
 	memcpy(code, test_code, sizeof(test_code));
 	for (unsigned i = 0; i < TEST_ATTEMPTS; i++) {
 		reason = enter_test(vcpu);
@@ -91,10 +93,11 @@ static COLD uint32_t test_masking(struct vcpu *vcpu)
 	return reason;
 }
 
-/* CPUs of one machine are alike: what one of them cannot do, none is asked for any more. */
+/* CPUs of one machine are alike: partitions that start from now on do without the page. */
 static COLD void do_without(struct vmx_vcpu *vmx, uint32_t reason)
 {
 	vmx->controls.virtual_apic = false;
+	vmx->apic_mode = LAPIC_OFF;
 	vmwrite(VMCS_SECONDARY_CONTROLS, vmx->controls.secondary);
 	vmwrite(VMCS_MSR_BITMAP, pool_address(vmx->msr_bitmap).value);
 	if (__atomic_exchange_n(&virt_features.virtual_apic, false, __ATOMIC_RELAXED))
@@ -104,11 +107,12 @@ static COLD void do_without(struct vmx_vcpu *vmx, uint32_t reason)
 			 vmx_reason_name(reason));
 }
 
+/* The config may not want to hear of it. */
 static COLD void decide_by_test(struct vcpu *vcpu)
 {
 	const uint32_t reason = test_masking(vcpu);
 
-	if (reason != VMEXIT_EXTERNAL_INTERRUPT)
+	if (reason != VMEXIT_EXTERNAL_INTERRUPT && machine_config->virtual_apic == VIRTUAL_APIC_AUTO)
 		do_without(vmx_of(vcpu), reason);
 }
 
@@ -126,8 +130,8 @@ enum status vmx_apic_create(struct vcpu *vcpu)
 	vmwrite(VMCS_VIRTUAL_APIC, pool_address(vmx->virtual_apic).value);
 	vmwrite(VMCS_APIC_ACCESS, vcpu->partition->apic_page.value);
 	vmwrite(VMCS_TPR_THRESHOLD, 0);
-	if (machine_config->virtual_apic == VIRTUAL_APIC_AUTO)
-		decide_by_test(vcpu);
+	decide_by_test(vcpu);
+	vcpu->cpu_serves_apic = vmx->controls.virtual_apic;
 	return OK;
 }
 
