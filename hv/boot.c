@@ -188,6 +188,47 @@ static const char *channel_mistake(const struct config *config, const struct cha
 	return channel->allow & ~CHANNEL_ALL ? "unknown rights" : NULL;
 }
 
+static uint64_t small_page_tables(uint64_t bytes)
+{
+	return bytes / LARGE_PAGE_SIZE + 2;
+}
+
+/* What agreements may need: the guest's map in small pages, those and tables for what is borrowed. */
+static uint64_t share_pages(const struct config *config, uint32_t partition)
+{
+	for (uint32_t i = 0; i < config->channel_count; i++) {
+		const struct channel_config *channel = &config->channel[i];
+
+		if ((channel->allow & CHANNEL_SHARE) &&
+		    (channel->between[0] == partition || channel->between[1] == partition))
+			return small_page_tables(config->partition[partition].memory) + SHARES_OF_ONE +
+			       small_page_tables(SHARE_AREA);
+	}
+	return 0;
+}
+
+/*
+ * Memory that is lent page by page needs tables for small pages, which are found in the pool when it happens:
+ * so it must hold those of all that can be. Half of it is for the rest.
+ */
+static enum status check_shared_memory(const struct config *config, char message[BOOT_MESSAGE])
+{
+	const uint64_t room = POOL_MAX_SIZE / PAGE_SIZE / 2;
+	uint64_t needed = 0;
+
+	for (uint32_t i = 0; i < config->partition_count; i++)
+		needed += share_pages(config, i);
+	if (needed <= room)
+		return OK;
+	format(message, BOOT_MESSAGE,
+	       "the partitions that may share memory have so much that its page tables can take %llu pages: "
+	       "at most "
+	       "%llu, about %llu GiB of memory in all",
+	       (unsigned long long)needed, (unsigned long long)room,
+	       (unsigned long long)(room * LARGE_PAGE_SIZE / GIB));
+	return ERR_INVALID;
+}
+
 static enum status check_channels(const struct boot_info *boot, char message[BOOT_MESSAGE])
 {
 	for (uint32_t i = 0; i < boot->config.channel_count; i++) {
@@ -199,7 +240,7 @@ static enum status check_channels(const struct boot_info *boot, char message[BOO
 			return ERR_INVALID;
 		}
 	}
-	return OK;
+	return check_shared_memory(&boot->config, message);
 }
 
 enum status boot_check(const struct boot_info *boot, uint64_t image_bytes, char message[BOOT_MESSAGE])
@@ -300,29 +341,10 @@ static uint64_t large_page_tables(uint64_t bytes)
 	return bytes / GIANT_PAGE_SIZE + 2;
 }
 
-static uint64_t small_page_tables(uint64_t bytes)
-{
-	return bytes / LARGE_PAGE_SIZE + 2;
-}
-
 /* The window shows a file where large pages can be used: small ones are left for its two ends. */
 static uint64_t module_tables(const struct boot_module *module)
 {
 	return module->size == 0 ? 0 : large_page_tables(module->size) + 2;
-}
-
-/* What agreements may need: the guest's map in small pages, those and tables for what is borrowed. */
-static uint64_t share_pages(const struct config *config, uint32_t partition)
-{
-	for (uint32_t i = 0; i < config->channel_count; i++) {
-		const struct channel_config *channel = &config->channel[i];
-
-		if ((channel->allow & CHANNEL_SHARE) &&
-		    (channel->between[0] == partition || channel->between[1] == partition))
-			return small_page_tables(config->partition[partition].memory) + SHARES_OF_ONE +
-			       small_page_tables(SHARE_AREA);
-	}
-	return 0;
 }
 
 uint64_t boot_pool_pages(const struct boot_info *boot)

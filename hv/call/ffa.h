@@ -2,7 +2,7 @@
  * FF-A between partitions (Arm DEN0077A 1.1): what its files share. Nothing here happens without a channel of
  * the config that names both partitions and the right.
  *
- * No CPU ever sees memory of a partition but its own, not even the hypervisor on it: a message goes through a
+ * The hypervisor on a CPU reaches memory of no partition but that CPU's own: a message goes through a
  * page of the pool, the receiver's inbox, and its own CPU takes it from there.
  */
 #pragma once

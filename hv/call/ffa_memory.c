@@ -183,7 +183,6 @@ static int32_t read_description(struct share *share, const struct source *from, 
 	    (total - ranges) % sizeof(struct ffa_memory_range))
 		return FFA_INVALID_PARAMETERS;
 	share->tag = header.tag;
-	share->attributes = header.attributes;
 	share->zero_first = header.flags & FFA_MEMORY_ZERO;
 	share->pages_wanted = composite.pages;
 	share->length = total;

@@ -37,12 +37,6 @@ static enum exit_action answer(struct call_results *out, int64_t x0)
 	return EXIT_NEXT;
 }
 
-/* The page a call names, or NULL: misaligned, or not all of it the partition's memory. */
-static void *shared_page(const struct partition *partition, uint64_t address)
-{
-	return address % PAGE_SIZE ? NULL : partition_memory(partition, gpa(address), PAGE_SIZE);
-}
-
 /* x0..x3: bit n % 32 of word n / 32 is set when the vendor call number n is there. */
 static enum exit_action vendor_features(struct vcpu *vcpu, const struct call_arguments *in,
 					struct call_results *out)
@@ -134,15 +128,15 @@ static enum exit_action clock_page(struct vcpu *vcpu, const struct call_argument
 
 	if (in->x1 == NO_PAGE)
 		return answer(out, SMCCC_SUCCESS);
-	page = shared_page(vcpu->partition, in->x1);
-	if (!page)
-		return answer(out, SMCCC_INVALID_PARAMETER);
-	*page = (struct bh_clock_page){.version = CLOCK_VERSION,
-				       .tsc_khz = tsc_khz,
-				       .tsc_base = boot_tsc,
-				       .mul = (NS_PER_MS << 32) / tsc_khz,
-				       .wall_s = boot_wall_s};
-	return answer(out, SMCCC_SUCCESS);
+	page = call_claim_page(vcpu, CALL_PAGE_CLAIM, in->x1);
+	if (page)
+		*page = (struct bh_clock_page){.version = CLOCK_VERSION,
+					       .tsc_khz = tsc_khz,
+					       .tsc_base = boot_tsc,
+					       .mul = (NS_PER_MS << 32) / tsc_khz,
+					       .wall_s = boot_wall_s};
+	call_end_claims(vcpu);
+	return answer(out, page ? SMCCC_SUCCESS : SMCCC_INVALID_PARAMETER);
 }
 
 /*

@@ -36,8 +36,7 @@ struct share {
 	bool complete; /* the frames are the agreement's; else its description still comes in */
 	bool open;     /* the owner's CPUs see it no more, where they are not to: borrowers may retrieve it */
 	bool zero;     /* before the owner sees the memory again */
-	bool zero_first; /* before a borrower does */
-	uint16_t attributes;
+	bool zero_first;				/* before a borrower does */
 	uint32_t pages, pages_wanted, length, received; /* while it comes in: bytes of the description */
 	uint32_t borrower_count, piece_count;
 	struct share_borrower borrower[SHARE_BORROWERS];

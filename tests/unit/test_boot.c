@@ -225,6 +225,20 @@ static void channels_are_checked(void **state)
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message), "a full partition");
 }
 
+/* What may be lent a page at a time may need a table for each 2 MiB of it, and those come from the pool. */
+static void tables_for_shared_memory_must_fit(void **state)
+{
+	(void)state;
+	add_channel(0, 1, CHANNEL_SHARE);
+	boot.config.partition[0].memory = 63ull << 30;
+	assert_int_equal(boot_check(&boot, IMAGE_BYTES, message), OK);
+	boot.config.partition[1].memory = 2ull << 30;
+	expect_refused(boot_check(&boot, IMAGE_BYTES, message),
+		       "at most 32768, about 64 GiB of memory in all");
+	boot.config.channel[0].allow = CHANNEL_MESSAGE;
+	assert_int_equal(boot_check(&boot, IMAGE_BYTES, message), OK);
+}
+
 static void every_frame_gets_its_owner(void **state)
 {
 	(void)state;
@@ -330,6 +344,7 @@ int main(void)
 		cmocka_unit_test_setup(the_memory_map_is_checked, setup),
 		cmocka_unit_test_setup(the_config_is_checked, setup),
 		cmocka_unit_test_setup(channels_are_checked, setup),
+		cmocka_unit_test_setup(tables_for_shared_memory_must_fit, setup),
 		cmocka_unit_test_setup(every_frame_gets_its_owner, setup),
 		cmocka_unit_test_setup(a_guest_image_must_be_where_images_are, setup),
 		cmocka_unit_test_setup(partitions_may_share_an_image, setup),
