@@ -4,8 +4,8 @@
  *
  * Lock order, outermost first; a CPU may only take a lock that stands below those it holds:
  *   partition.lifecycle_lock > partition.device_lock > share_lock > pool lock > console lock > log lock
- * share_lock guards the table of frame owners, too. The locks of FF-A's messages stand alone: nobody who holds
- * one takes another.
+ * share_lock guards the table of frame owners, too. The locks of FF-A's messages stand alone: nobody who
+ * holds one takes another.
  */
 #pragma once
 

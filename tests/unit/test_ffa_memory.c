@@ -599,7 +599,7 @@ static void fill_frames(uint64_t at, uint32_t count)
 /* The table has no room for its pieces; and where it has, they come back whatever way they stand. */
 static void test_full_table(void **state)
 {
-	uint32_t count = FRAMES_MAX - 2;
+	const uint32_t count = FRAMES_MAX - 2;
 	uint64_t handle;
 
 	(void)state;
@@ -608,7 +608,7 @@ static void test_full_table(void **state)
 			 OK); /* it counts what is there before any */
 	expect_error(offer(FFA_MEM_LEND_32, describe(RW, 1)), FFA_NO_MEMORY);
 	assert_int_equal(machine_frames.count, count);
-	machine_frames.count = count -= 2 * 3 * partition_count;
+	machine_frames.count = count - 2 * 3 * partition_count;
 	assert_int_equal(share_partition_created(&fake.partition), OK);
 	(void)describe(RW, 1); /* three pieces side by side, the middle first: each end of one is another's */
 	put_range(fake.memory + TX, RANGES, MORE + PAGE_SIZE, 1);
