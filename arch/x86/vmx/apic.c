@@ -112,8 +112,10 @@ static COLD void decide_by_test(struct vcpu *vcpu)
 {
 	const uint32_t reason = test_masking(vcpu);
 
-	if (reason != VMEXIT_EXTERNAL_INTERRUPT && machine_config->virtual_apic == VIRTUAL_APIC_AUTO)
-		do_without(vmx_of(vcpu), reason);
+	if (reason == VMEXIT_EXTERNAL_INTERRUPT || machine_config->virtual_apic != VIRTUAL_APIC_AUTO)
+		return;
+	do_without(vmx_of(vcpu), reason);
+	partition_map_apic(vcpu->partition, false);
 }
 
 enum status vmx_apic_create(struct vcpu *vcpu)
