@@ -218,9 +218,8 @@ static bool compaction_is_sound(void)
 
 static uint32_t xsave_extensions; /* subleaf 1 EAX */
 
-#define KNOWN_STATES                                                                                         \
-	(XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU) /* none of the supervisor's               \
-								    */
+/* None that only the supervisor has. */
+#define KNOWN_STATES (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
 
 uint64_t xcr0_offered;
 

@@ -3,7 +3,7 @@
  * variant.
  *
  * Lock order, outermost first; a CPU may only take a lock that stands below those it holds:
- *   partition.lifecycle_lock > partition.device_lock > share_lock > pool lock > console lock > log lock
+ *   partition.device_lock > partition.lifecycle_lock > share_lock > pool lock > console lock > log lock
  * share_lock guards the table of frame owners, too. The locks of FF-A's messages stand alone: nobody who
  * holds one takes another.
  */
