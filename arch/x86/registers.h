@@ -61,6 +61,7 @@
 #define VECTOR_NMI 2
 #define VECTOR_BP  3
 #define VECTOR_OF  4
+#define VECTOR_BR  5
 #define VECTOR_UD  6
 #define VECTOR_NM  7
 #define VECTOR_DF  8
@@ -69,8 +70,10 @@
 #define VECTOR_SS  12
 #define VECTOR_GP  13
 #define VECTOR_PF  14
+#define VECTOR_MF  16
 #define VECTOR_AC  17
 #define VECTOR_MC  18
+#define VECTOR_XM  19 /* SIMD floating point */
 
 #define MSR_TSC		      0x00000010u
 #define MSR_PLATFORM_ID	      0x00000017u

@@ -53,8 +53,6 @@
 #define DR7_CLEAN 0x400ull
 #define POISON	  0x5A5A5A5A5A5Aull
 
-void catch_de(void), catch_db(void), catch_nmi(void), catch_bp(void), catch_ud(void), catch_gp(void),
-	catch_pf(void);
 uint64_t step_plain(void), step_shadow(void), keeps_registers(void);
 extern const uint64_t step_plain_expected[], step_shadow_expected[];
 

@@ -19,6 +19,11 @@ struct caught {
 };
 extern struct caught caught;
 
+/* The entries of its net, one for each exception. */
+void catch_de(void), catch_db(void), catch_nmi(void), catch_bp(void), catch_ud(void), catch_nm(void),
+	catch_df(void), catch_ts(void), catch_np(void), catch_ss(void), catch_gp(void), catch_pf(void),
+	catch_mf(void), catch_ac(void);
+
 typedef void attempted(void);
 uint64_t attempt(attempted *code); /* exceptions raised: 0 or 1 */
 

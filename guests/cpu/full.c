@@ -1,4 +1,4 @@
-/* A PC's CPU: string instructions on ports, and NMIs the local APIC sends. */
+/* A PC's CPU: string instructions on ports, NMIs the local APIC sends, and what stands right behind STI. */
 #include "../common/interrupts.h"
 #include "../common/x86.h"
 #include "../full/devices.h"
@@ -6,6 +6,8 @@
 
 #define ICR_NMI	  0x4400u /* NMI, assert */
 #define NMIS_SENT 2u
+#define RFLAGS_TF (1u << 8)
+#define RFLAGS_IF (1u << 9)
 
 bool apic_prefer_x2apic = true;
 const bool cr8_is_priority = true;
@@ -73,8 +75,96 @@ static void check_nmi(void)
 	expect("NMIs taken within an NMI", nmis_within, 0);
 }
 
+/*
+ * The instruction behind STI, with an interrupt waiting: it is executed first, whatever it is.
+ */
+
+static volatile uint32_t interrupts_taken, taken_in_fault;
+static volatile uint64_t flags_at_fault;
+
+static void count_interrupt(void)
+{
+	interrupts_taken++;
+	apic_end();
+}
+
+static void let_one_wait(void)
+{
+	interrupts_off();
+	interrupts_taken = 0;
+	apic_send(apic_id(), ICR_FIXED | VECTOR_IPI);
+}
+
+static void check_cr8_behind_sti(void)
+{
+	const uint64_t highest = 15, none = 0;
+	uint32_t held_back;
+
+	let_one_wait();
+	__asm__ volatile("sti; mov %0, %%cr8; nop" ::"r"(highest) : "memory");
+	held_back = interrupts_taken;
+	__asm__ volatile("mov %0, %%cr8; nop" ::"r"(none) : "memory");
+	expect("interrupts over a priority set behind STI", held_back, 0);
+	expect("interrupts once it is taken back", interrupts_taken, 1);
+}
+
+/* Lets interrupts in itself, and goes on behind the UD2. */
+void count_fault(const uint64_t *frame);
+void count_fault(const uint64_t *frame)
+{
+	flags_at_fault = frame[2];
+	interrupts_on();
+	(void)cpuid(0, 0);
+	taken_in_fault = interrupts_taken;
+	interrupts_off();
+}
+
+__attribute__((naked)) static void fault_entry(void)
+{
+	__asm__("addq $2, (%rsp); mov %rsp, %rdi; call count_fault; iretq");
+}
+
+static void check_fault_behind_sti(void)
+{
+	let_one_wait();
+	interrupt_gate(VECTOR_UD, fault_entry);
+	__asm__ volatile("sti; ud2" ::
+				 : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "cc",
+				   "memory");
+	interrupt_gate(VECTOR_UD, catch_ud);
+	expect("RFLAGS.IF and .TF of a fault behind STI", flags_at_fault & (RFLAGS_IF | RFLAGS_TF),
+	       RFLAGS_IF);
+	expect("interrupts in the fault's handler", taken_in_fault, 1);
+}
+
+/* Its handler ends with STI and IRET. */
+static uint32_t nmis_behind_sti;
+__attribute__((naked)) static void nmi_entry_sti(void)
+{
+	__asm__("incl %0; sti; iretq" : "+m"(nmis_behind_sti));
+}
+
+static void check_iret_behind_sti(void)
+{
+	let_one_wait();
+	interrupt_gate(VECTOR_NMI, nmi_entry_sti);
+	for (unsigned i = 1; i <= NMIS_SENT; i++) {
+		send_nmi();
+		(void)cpuid(0, 0);
+		expect("NMIs whose handler ends with STI and IRET", nmis_behind_sti, i);
+	}
+	expect("interrupts behind that STI, with IF = 0 on return", interrupts_taken, 0);
+	interrupts_on();
+	(void)cpuid(0, 0);
+	expect("interrupts once IF = 1", interrupts_taken, 1);
+}
+
 void check_platform(void)
 {
 	check_string_ports();
 	check_nmi();
+	interrupt_handle(VECTOR_IPI, count_interrupt);
+	check_cr8_behind_sti();
+	check_fault_behind_sti();
+	check_iret_behind_sti();
 }

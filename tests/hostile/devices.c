@@ -24,6 +24,7 @@
 #define FLOOD_LINES	300u
 #define BLIND_FLOOD	10000u
 #define RACE_ROUNDS	5000u
+#define STI_ROUNDS	1000u
 
 #define APIC_PAGE	 0xFEE00000ull
 #define APIC_VERSION	 0x030u
@@ -656,6 +657,77 @@ static void storm_of_both(void)
 	second_ends();
 }
 
+/*
+ * The instruction right behind STI comes before any interrupt, also where a hypervisor steps it. While the
+ * other CPU sends interrupts and NMIs without a pause, every order of the two is met sooner or later: in the
+ * shadow, in an NMI's handler, before its IRET.
+ */
+static volatile uint32_t interrupts_taken, nmis_taken, faults_taken, faults_with_trap;
+
+static void count_interrupt(void)
+{
+	interrupts_taken++;
+	apic_end();
+}
+
+/* Every other one ends with STI itself. */
+__attribute__((naked)) static void count_nmi(void)
+{
+	__asm__("incl %0; testb $1, %0; jz 1f; sti; 1: iretq" : "+m"(nmis_taken));
+}
+
+/* RFLAGS.TF in the frame would be the hypervisor's. Goes on behind the UD2. */
+__attribute__((naked)) static void fault_behind_sti(void)
+{
+	__asm__("testb $1, 17(%%rsp); jz 1f; incl %0; 1: incl %1; addq $2, (%%rsp); iretq"
+		: "+m"(faults_with_trap), "+m"(faults_taken));
+}
+
+static void send_until_end(void *context)
+{
+	(void)context;
+	while (!race_ends) {
+		send_to(0, ICR_FIXED | VECTOR_IPI);
+		send_to(0, ICR_NMI);
+	}
+}
+
+/* Did an interrupt come between STI and the priority that keeps it out? Behind an NMI it may. */
+static bool raise_priority_behind_sti(void)
+{
+	const uint64_t highest = 15, none = 0;
+	interrupts_off();
+	const uint32_t interrupts = interrupts_taken, nmis = nmis_taken;
+	__asm__ volatile("sti; mov %0, %%cr8" ::"r"(highest) : "memory");
+	(void)cpuid(0, 0);
+	const bool came = interrupts_taken != interrupts && nmis_taken == nmis;
+	__asm__ volatile("mov %0, %%cr8" ::"r"(none) : "memory");
+	return came;
+}
+
+/* Tells how often something was wrong. */
+static void events_behind_sti(void)
+{
+	uint32_t wrong = 0;
+
+	interrupt_handle(VECTOR_IPI, count_interrupt);
+	interrupt_gate(VECTOR_UD, fault_behind_sti);
+	interrupt_gate(VECTOR_NMI, count_nmi);
+	interrupts_taken = faults_taken = faults_with_trap = 0;
+	if (!second_begins(send_until_end))
+		return;
+	for (uint32_t i = 0; i < STI_ROUNDS; i++) {
+		wrong += raise_priority_behind_sti();
+		interrupts_off();
+		__asm__ volatile("sti; ud2" ::: "memory");
+		interrupts_on_and_halt();
+	}
+	second_ends();
+	interrupt_gate(VECTOR_UD, catch_ud);
+	interrupt_gate(VECTOR_NMI, catch_nmi);
+	observe(wrong + faults_with_trap + (faults_taken != STI_ROUNDS));
+}
+
 /* The table through which the hypervisor finds the string: memory, another piece of it, nothing. */
 static void change_tables(void *context)
 {
@@ -782,6 +854,7 @@ static const struct attack device_attacks[] = {
 	{"both-cpus-fault", both_fault, 0, 0},
 	{"init-storm", init_storm, 0, 0},
 	{"storm-of-both", storm_of_both, 0, 0},
+	{"events-behind-sti", events_behind_sti, 0, 0},
 	{"tables-changing-under-it", tables_changing, 0, 0},
 	{"x2apic-commands-to-foreign", x2apic_commands, 0, 0},
 	{"flood", flood, 0, 0},

@@ -16,10 +16,6 @@ uint64_t attack_a;
 static uint64_t observed;
 static bool has_observed;
 
-void catch_de(void), catch_db(void), catch_nmi(void), catch_bp(void), catch_ud(void), catch_gp(void),
-	catch_pf(void), catch_df(void), catch_ts(void), catch_np(void), catch_ss(void), catch_mf(void),
-	catch_ac(void), catch_nm(void);
-
 static const struct {
 	const char *name;
 	attempted *stub;

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/x86/apic.h"
 #include "arch/x86/guest_state.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/svm/svm.h"
 #include "hv/core/partition.h"
 #include "hv/lib/log.h"
@@ -20,9 +22,13 @@
 #define POOL_PAGES    7u /* VMCB, host page, maps of ports and MSRs */
 #define TRAP	      RFLAGS_TF
 
+struct cpu_info cpus[2] = {{.apic_id = 7}, {.apic_id = 9}};
+struct percpu this_cpu[1] = {{.index = 1}};
+
 static unsigned pages_left, states_wiped, findings;
 static char told[1024];
 static uint64_t task_priority;
+static unsigned kicks;
 static struct partition_config config = {.name = "alpha"};
 static struct partition partition = {.config = &config};
 static struct vcpu_shared shared;
@@ -63,6 +69,12 @@ hpa_t pool_address(const void *address)
 	(void)address;
 	next += PAGE_SIZE;
 	return hpa(next);
+}
+
+void apic_kick(uint32_t apic_id)
+{
+	assert_int_equal(apic_id, cpus[1].apic_id);
+	kicks++;
 }
 
 void guest_state_reset(struct vcpu *which)
@@ -124,7 +136,7 @@ static int set_up(void **state)
 	fake_cpu_reset();
 	vcpu = (struct vcpu){.partition = &partition, .shared = &shared};
 	pages_left = POOL_PAGES;
-	findings = states_wiped = 0;
+	findings = states_wiped = kicks = 0;
 	task_priority = 0;
 	atomic_store(&shared.requests, 0);
 	partition.guest_map.root = hpa(0x123000);
@@ -287,6 +299,68 @@ static void test_nmis_do_not_nest(void **state)
 	assert_int_equal(control()->event, EVENT_VALID | EVENT_NMI | VECTOR_NMI);
 }
 
+static void take_event(void)
+{
+	control()->event = 0;
+	atomic_store(&shared.requests, 0);
+}
+
+/* It loads RFLAGS. */
+static void run_iret(void)
+{
+	save()->rflags &= ~TRAP;
+	svm_step_done(&vcpu);
+}
+
+/* Host interrupts cut the step of an IRET short, and NMIs come with them: the IRET runs, and one NMI follows.
+ */
+static void test_nmi_before_the_iret_has_run(void **state)
+{
+	(void)state;
+	svm_inject_nmi(&vcpu);
+	take_event();
+	svm_step(&vcpu, STEP_IRET);
+	svm_inject_nmi(&vcpu);
+	svm_inject_nmi(&vcpu);
+	assert_false(control()->intercept_instruction & INTERCEPT_IRET);
+	assert_int_equal(control()->event, 0);
+	run_iret();
+	assert_int_equal(control()->event, EVENT_VALID | EVENT_NMI | VECTOR_NMI);
+	assert_true(control()->intercept_instruction & INTERCEPT_IRET);
+	take_event();
+	svm_step(&vcpu, STEP_IRET);
+	run_iret();
+	assert_int_equal(control()->event, 0);
+	assert_false(atomic_load(&shared.requests) & REQUEST_NMI);
+}
+
+/* An event is delivered first. Not the end of its handler is waited for, which may never be. */
+static void test_nmi_behind_an_event(void **state)
+{
+	(void)state;
+	svm_inject_interrupt(&vcpu, 0x31);
+	svm_inject_nmi(&vcpu);
+	assert_int_equal(control()->event, EVENT_VALID | EVENT_INTERRUPT | 0x31);
+	assert_int_equal(atomic_load(&shared.requests), REQUEST_NMI);
+	assert_int_equal(kicks, 1);
+	assert_false(svm_state(&vcpu)->nmi_blocked);
+	take_event();
+	svm_inject_nmi(&vcpu);
+	assert_int_equal(control()->event, EVENT_VALID | EVENT_NMI | VECTOR_NMI);
+}
+
+static void test_nmi_in_a_step(void **state)
+{
+	(void)state;
+	svm_step(&vcpu, STEP_SHADOW);
+	svm_inject_nmi(&vcpu);
+	assert_int_equal(control()->event, 0);
+	assert_int_equal(atomic_load(&shared.requests), REQUEST_NMI);
+	assert_int_equal(kicks, 0); /* the step comes back by itself */
+	svm_step_done(&vcpu);
+	assert_int_equal(atomic_load(&shared.requests), REQUEST_NMI | REQUEST_INTERRUPT);
+}
+
 static void test_window(void **state)
 {
 	(void)state;
@@ -333,8 +407,6 @@ static void test_step_leaves_no_trace(void **state)
 	(void)state;
 	svm_step(&vcpu, STEP_SHADOW);
 	assert_true(save()->rflags & TRAP);
-	svm_step(&vcpu, STEP_CR8); /* one at a time */
-	assert_int_equal(svm_state(&vcpu)->step, STEP_SHADOW);
 	save()->dr6 |= 1u << 14;
 	svm_trap_after_instruction(&vcpu);
 	assert_false(save()->rflags & TRAP);
@@ -372,6 +444,49 @@ static void test_cr8_step(void **state)
 	svm_step_done(&vcpu);
 	assert_int_equal(task_priority, 9);
 	assert_int_equal(control()->intercept_cr_write, 1u << 8);
+}
+
+/* STI, MOV to CR8, and STI, IRET at the end of an NMI handler: the instruction behind has both reasons. */
+static void test_steps_add_up(void **state)
+{
+	(void)state;
+	svm_inject_nmi(&vcpu);
+	take_event();
+	task_priority = 5;
+	svm_step(&vcpu, STEP_SHADOW);
+	svm_step(&vcpu, STEP_CR8);
+	assert_int_equal(control()->intercept_cr_write, 0);
+	control()->virtual_interrupt = (control()->virtual_interrupt & ~VIRTUAL_TPR) | 15;
+	svm_step_done(&vcpu);
+	assert_int_equal(task_priority, 15);
+	assert_false(save()->rflags & TRAP);
+	svm_step(&vcpu, STEP_SHADOW);
+	svm_step(&vcpu, STEP_IRET);
+	assert_false(control()->intercept_instruction & INTERCEPT_IRET);
+	svm_step_done(&vcpu);
+	assert_false(svm_state(&vcpu)->nmi_blocked);
+}
+
+/* The fault is delivered as if nobody had stepped, and its handler can be interrupted. */
+static void test_fault_ends_a_step(void **state)
+{
+	const uint32_t intercepted = control()->intercept_exceptions;
+
+	(void)state;
+	svm_inject_nmi(&vcpu);
+	take_event();
+	svm_step(&vcpu, STEP_IRET);
+	svm_step(&vcpu, STEP_CR8);
+	assert_true(control()->intercept_exceptions & 1u << VECTOR_PF);
+	svm_inject_exception(&vcpu, VECTOR_PF, true, 2);
+	assert_int_equal(control()->event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_VALID | VECTOR_PF);
+	assert_int_equal(svm_state(&vcpu)->step, STEP_NONE);
+	assert_false(save()->rflags & TRAP);
+	assert_int_equal(control()->intercept_exceptions, intercepted);
+	assert_int_equal(control()->intercept_cr_write, 1u << 8);
+	assert_true(control()->intercept_instruction & INTERCEPT_IRET); /* the NMI's handler is not through */
+	assert_true(svm_state(&vcpu)->nmi_blocked);
+	assert_true(atomic_load(&shared.requests) & REQUEST_INTERRUPT);
 }
 
 /*
@@ -447,12 +562,17 @@ int main(void)
 					   TEST(test_when_an_interrupt_can_be_taken),
 					   TEST(test_exception_with_error),
 					   TEST(test_nmis_do_not_nest),
+					   TEST(test_nmi_before_the_iret_has_run),
+					   TEST(test_nmi_behind_an_event),
+					   TEST(test_nmi_in_a_step),
 					   TEST(test_window),
 					   TEST(test_requeue),
 					   TEST(test_step_leaves_no_trace),
 					   TEST(test_step_of_a_guest_that_steps_itself),
 					   TEST(test_trap_of_a_skipped_instruction),
 					   TEST(test_cr8_step),
+					   TEST(test_steps_add_up),
+					   TEST(test_fault_ends_a_step),
 					   TEST(test_words),
 					   TEST(test_findings_are_told)};
 

@@ -162,10 +162,7 @@ static COLD void check_nested_paging(struct audit *audit)
  * The event VMRUN injects
  */
 
-#define EVENT_RESERVED	       0x7FFFF000u
-#define EXCEPTION_VECTORS      32
-#define VECTOR_BR	       5
-#define HAS_ERROR_CODE(vector) (0x60227D00u >> (vector)&1) /* 8, 10-14, 17, 21, 29, 30 (APM 2 table 8-1) */
+#define EVENT_RESERVED 0x7FFFF000u
 
 static COLD void check_event(struct audit *audit)
 {

@@ -4,8 +4,9 @@
  * Some instructions must be executed by the guest itself with nothing in between: the one an interrupt shadow
  * covers, where the CPU forgets shadows; MOV to and from CR8, which the CPU does with the virtual TPR; IRET
  * at the end of an NMI handler. For those the guest runs with RFLAGS.TF set behind its back until the #DB
- * after the instruction (always intercepted) brings it back. If the instruction faults, the fault's handler
- * comes first, and the step ends after its IRET.
+ * after the instruction (always intercepted) brings it back. One instruction can have several of the reasons.
+ * The faults it can raise are intercepted meanwhile: a step ends with them, and the fault is delivered as if
+ * there had been none. What else saves RFLAGS saves TF: PUSHF, INT n and SYSCALL right behind STI.
  *
  * Interrupt shadow: QEMU TCG saves it at #VMEXIT and never loads it at VMRUN, so that an interrupt could come
  * between STI and HLT and its wake-up be lost. Therefore the RIP of the last shadow seen counts as covered
@@ -14,10 +15,19 @@
  */
 #include <stdatomic.h>
 
+#include "arch/x86/apic.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/svm/svm.h"
 
 #define DR6_SINGLE_STEP (1ull << 14)
+
+/* The faults of an instruction. INT3 and INTO are none: what they save is the RIP behind them, and an
+ * injection the one they stand at. */
+#define STEP_FAULTS                                                                                          \
+	(1u << VECTOR_DE | 1u << VECTOR_BR | 1u << VECTOR_UD | 1u << VECTOR_NM | 1u << VECTOR_TS |           \
+	 1u << VECTOR_NP | 1u << VECTOR_SS | 1u << VECTOR_GP | 1u << VECTOR_PF | 1u << VECTOR_MF |           \
+	 1u << VECTOR_XM)
 
 static bool in_shadow(const struct svm_vcpu *svm)
 {
@@ -40,30 +50,28 @@ void svm_inject_interrupt(struct vcpu *vcpu, uint8_t vector)
 	svm_vmcb(vcpu)->control.event = EVENT_VALID | EVENT_INTERRUPT | vector;
 }
 
-void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error)
-{
-	struct vmcb_control *control = &svm_vmcb(vcpu)->control;
-
-	control->event = EVENT_VALID | EVENT_EXCEPTION | vector | (has_error ? EVENT_ERROR_VALID : 0);
-	control->event_error = error;
-}
-
-/* NMIs nest only behind the IRET that ends the last one (APM 2 15.21.6 is about hardware that keeps count
- * itself). */
+/*
+ * NMIs nest only behind the IRET that ends the last one (APM 2 15.21.6 is about hardware that keeps count
+ * itself). While a step or an event is in the way, the NMI stays requested, and is offered anew after the
+ * next exit: a step ends with one, and behind an event comes the kick.
+ */
 void svm_inject_nmi(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_state(vcpu);
 	struct vmcb_control *control = &svm->vmcb->control;
 
-	if (svm->nmi_blocked || svm->step || (control->event & EVENT_VALID)) {
+	if (svm->nmi_blocked) {
 		svm->nmi_pending = true;
+	} else if (svm->step || (control->event & EVENT_VALID)) {
+		atomic_fetch_or(&vcpu->shared->requests, REQUEST_NMI);
+		if (!svm->step)
+			apic_kick(cpus[this_cpu->index].apic_id);
 	} else {
 		control->event = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
+		control->intercept_instruction |= INTERCEPT_IRET;
 		svm->nmi_blocked = true;
+		vmcb_touch(svm->vmcb);
 	}
-	/* An event in the way ends with an IRET as well. */
-	control->intercept_instruction |= INTERCEPT_IRET;
-	vmcb_touch(svm->vmcb);
 }
 
 void svm_interrupt_window(struct vcpu *vcpu, bool open)
@@ -122,12 +130,13 @@ void svm_step(struct vcpu *vcpu, enum step why)
 	struct svm_vcpu *svm = svm_state(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
 
-	if (svm->step)
-		return;
-	svm_interrupt_window(vcpu, false);
-	svm->step = (uint8_t)why;
-	svm->guest_traps = vmcb->save.rflags & RFLAGS_TF;
-	vmcb->save.rflags |= RFLAGS_TF;
+	if (!svm->step) {
+		svm_interrupt_window(vcpu, false);
+		svm->guest_traps = vmcb->save.rflags & RFLAGS_TF;
+		vmcb->save.rflags |= RFLAGS_TF;
+		vmcb->control.intercept_exceptions |= STEP_FAULTS;
+	}
+	svm->step |= (uint8_t)why;
 	if (why == STEP_CR8)
 		let_cr8_through(vcpu, &vmcb->control);
 	if (why == STEP_IRET)
@@ -144,28 +153,59 @@ static void end_of_nmi(struct vcpu *vcpu, struct svm_vcpu *svm)
 	}
 }
 
+/* The guest runs as it did before the step; RFLAGS.TF is the caller's. Returns why it stepped. */
+static unsigned end_step(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_state(vcpu);
+	const unsigned why = svm->step;
+
+	svm->step = STEP_NONE;
+	svm->shadow_rip = NEVER_A_RIP;
+	svm->vmcb->control.intercept_exceptions &= ~STEP_FAULTS;
+	if (why & STEP_CR8)
+		take_cr8_back(vcpu, &svm->vmcb->control);
+	vmcb_touch(svm->vmcb);
+	/* Whatever waited for the step is offered before the next entry. */
+	atomic_fetch_or(&vcpu->shared->requests, REQUEST_INTERRUPT);
+	return why;
+}
+
+/* The step's instruction has faulted: it has not been executed. */
+static void break_step(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_state(vcpu);
+
+	if (!svm->guest_traps)
+		svm->vmcb->save.rflags &= ~RFLAGS_TF;
+	if (end_step(vcpu) & STEP_IRET)
+		svm->vmcb->control.intercept_instruction |= INTERCEPT_IRET;
+}
+
+void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error)
+{
+	struct vmcb_control *control = &svm_vmcb(vcpu)->control;
+
+	if (svm_state(vcpu)->step)
+		break_step(vcpu);
+	control->event = EVENT_VALID | EVENT_EXCEPTION | vector | (has_error ? EVENT_ERROR_VALID : 0);
+	control->event_error = error;
+}
+
 void svm_step_done(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_state(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
-	enum step why = svm->step;
+	const unsigned why = end_step(vcpu);
 
-	svm->step = STEP_NONE;
-	svm->shadow_rip = NEVER_A_RIP;
 	/* IRET has loaded the guest's own TF. */
-	if (why != STEP_IRET && !svm->guest_traps)
+	if (!(why & STEP_IRET) && !svm->guest_traps)
 		vmcb->save.rflags &= ~RFLAGS_TF;
 	if (svm->guest_traps)
 		svm_inject_exception(vcpu, VECTOR_DB, false, 0);
 	else
 		vmcb->save.dr6 &= ~DR6_SINGLE_STEP;
-	if (why == STEP_CR8)
-		take_cr8_back(vcpu, &vmcb->control);
-	if (why == STEP_IRET)
+	if (why & STEP_IRET)
 		end_of_nmi(vcpu, svm);
-	vmcb_touch(vmcb);
-	/* Whatever waited for the step is offered before the next entry. */
-	atomic_fetch_or(&vcpu->shared->requests, REQUEST_INTERRUPT);
 }
 
 void svm_trap_after_instruction(struct vcpu *vcpu)

@@ -64,10 +64,19 @@ static enum exit_action on_debug_exception(struct vcpu *vcpu, uint64_t *next)
 	return EXIT_AGAIN;
 }
 
-static enum exit_action on_alignment_check(struct vcpu *vcpu, uint64_t *next)
+/* #AC; and while the guest steps, whatever its instruction raises. The exit has kept CR2 from changing (APM 2
+ * 15.12.15). */
+static enum exit_action on_fault(struct vcpu *vcpu, uint64_t *next)
 {
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	const uint8_t vector = (uint8_t)(vmcb->control.exit_code - VMEXIT_DE);
+
 	(void)next;
-	svm_inject_exception(vcpu, VECTOR_AC, true, 0);
+	if (vector == VECTOR_PF) {
+		vmcb->save.cr2 = vmcb->control.exit_info_2;
+		vmcb_touch(vmcb);
+	}
+	svm_inject_exception(vcpu, vector, HAS_ERROR_CODE(vector), (uint32_t)vmcb->control.exit_info_1);
 	return EXIT_AGAIN;
 }
 
@@ -197,7 +206,6 @@ static const struct exit_row exit_rows[] = {
 	[VMEXIT_CR8_READ] = {EXIT_CONTROL_REGISTER, on_cr8},
 	[VMEXIT_CR8_WRITE] = {EXIT_CONTROL_REGISTER, on_cr8},
 	[VMEXIT_DB] = {EXIT_EXCEPTION, on_debug_exception},
-	[VMEXIT_AC] = {EXIT_EXCEPTION, on_alignment_check},
 	[VMEXIT_MC] = {EXIT_EXCEPTION, on_machine_check},
 	[VMEXIT_INTR] = {EXIT_INTERRUPT, on_interrupt},
 	[VMEXIT_NMI] = {EXIT_NMI, on_nmi},
@@ -223,6 +231,7 @@ static const struct exit_row exit_rows[] = {
 	[VMEXIT_RDPRU] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_MCOMMIT] = {EXIT_UNDEFINED, on_undefined},
 };
+static const struct exit_row fault_row = {EXIT_EXCEPTION, on_fault};
 static const struct exit_row invalid_row = {EXIT_OTHER, on_invalid};
 static const struct exit_row unknown_row = {EXIT_OTHER, on_unknown};
 
@@ -230,6 +239,8 @@ const struct exit_row *svm_exit_row(uint32_t code)
 {
 	if (code < ARRAY_SIZE(exit_rows) && exit_rows[code].handler)
 		return &exit_rows[code];
+	if (code - VMEXIT_DE < EXCEPTION_VECTORS)
+		return &fault_row;
 	return code == VMEXIT_INVALID ? &invalid_row : &unknown_row;
 }
 

@@ -42,7 +42,7 @@ struct remembered_length {
 };
 
 /* Why the guest runs for one instruction only (RFLAGS.TF set behind its back): see event.c. */
-enum step { STEP_NONE, STEP_SHADOW, STEP_CR8, STEP_IRET };
+enum step { STEP_NONE = 0, STEP_SHADOW = 1, STEP_CR8 = 2, STEP_IRET = 4 };
 
 struct svm_vcpu {
 	struct vmcb *vmcb;
@@ -53,7 +53,7 @@ struct svm_vcpu {
 	bool nmi_blocked;   /* from an NMI's injection to the IRET */
 	bool nmi_pending;
 	bool guest_traps;    /* while stepping: the guest had set TF itself */
-	uint8_t step;	     /* enum step */
+	uint8_t step;	     /* all of enum step that the instruction has */
 	uint64_t shadow_rip; /* the instruction an interrupt shadow covered at the last slow exit */
 	struct remembered_length lengths[LENGTHS];
 };
@@ -119,7 +119,7 @@ void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uin
 void svm_interrupt_window(struct vcpu *vcpu, bool open);
 /* The exit cut the delivery of an event short (exit_event is valid): deliver it anew at the next entry. */
 void svm_requeue_event(struct vmcb *vmcb);
-/* The guest runs one instruction, and comes back. */
+/* The guest runs one instruction, and comes back; a fault of that instruction ends the step as well. */
 void svm_step(struct vcpu *vcpu, enum step why);
 void svm_step_done(struct vcpu *vcpu);
 /* The hypervisor has stood in for an instruction with RFLAGS.TF = 1: #DB follows, the guest's own or a

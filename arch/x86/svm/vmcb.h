@@ -180,6 +180,9 @@ enum intercept_more { INTERCEPT_MCOMMIT = 1u << 3 };
 #define EVENT_ERROR_VALID (1u << 11)
 #define EVENT_VALID	  (1u << 31)
 
+#define EXCEPTION_VECTORS      32
+#define HAS_ERROR_CODE(vector) (0x60227D00u >> (vector)&1) /* 8, 10-14, 17, 21, 29, 30 (APM 2 table 8-1) */
+
 /* VMCB clean bits, APM 2 15.15.3: all that the hypervisor may leave as it is from exit to exit. */
 #define CLEAN_ALL  0x3FFu
 #define CLEAN_NONE 0u
@@ -206,9 +209,20 @@ enum intercept_more { INTERCEPT_MCOMMIT = 1u << 3 };
 #define VMEXIT_LIST(X)                                                                                       \
 	X(VMEXIT_CR8_READ, 0x008, "CR8_READ")                                                                \
 	X(VMEXIT_CR8_WRITE, 0x018, "CR8_WRITE")                                                              \
+	X(VMEXIT_DE, 0x040, "EXCP_DE") /* the first of EXCEPTION_VECTORS */                                  \
 	X(VMEXIT_DB, 0x041, "EXCP_DB")                                                                       \
+	X(VMEXIT_BR, 0x045, "EXCP_BR")                                                                       \
+	X(VMEXIT_UD, 0x046, "EXCP_UD")                                                                       \
+	X(VMEXIT_NM, 0x047, "EXCP_NM")                                                                       \
+	X(VMEXIT_TS, 0x04A, "EXCP_TS")                                                                       \
+	X(VMEXIT_NP, 0x04B, "EXCP_NP")                                                                       \
+	X(VMEXIT_SS, 0x04C, "EXCP_SS")                                                                       \
+	X(VMEXIT_GP, 0x04D, "EXCP_GP")                                                                       \
+	X(VMEXIT_PF, 0x04E, "EXCP_PF")                                                                       \
+	X(VMEXIT_MF, 0x050, "EXCP_MF")                                                                       \
 	X(VMEXIT_AC, 0x051, "EXCP_AC")                                                                       \
 	X(VMEXIT_MC, 0x052, "EXCP_MC")                                                                       \
+	X(VMEXIT_XM, 0x053, "EXCP_XM")                                                                       \
 	X(VMEXIT_INTR, 0x060, "INTR")                                                                        \
 	X(VMEXIT_NMI, 0x061, "NMI")                                                                          \
 	X(VMEXIT_SMI, 0x062, "SMI")                                                                          \
