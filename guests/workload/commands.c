@@ -146,6 +146,8 @@ void commands_serve_byte(uint8_t byte)
 	static struct typed_line typed;
 	const char *line = typed_line_take(&typed, byte);
 
+	beat_disturb();
 	if (line)
 		run_line(line);
+	beat_disturb();
 }

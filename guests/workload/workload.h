@@ -22,6 +22,7 @@ void beat_set_period(uint32_t milliseconds);
 bool beat_is_due(void); /* also with interrupts off */
 void beat_serve(void);	/* prints what is due; may power off or crash, as the command line says */
 void beat_report(void);
+void beat_disturb(void); /* what this guest does now may hold a tick up: do not count the gap it is in */
 
 /* compute.c: a known answer */
 void compute(void); /* prints the result */

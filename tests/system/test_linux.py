@@ -191,13 +191,15 @@ def test_sysrq_resets_this_partition_alone(machine):
 # which nobody clears: filling pages by the byte takes Bochs long.
 HALF = "half=$(sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo); half=$((half / 2))"
 RESERVE = "free=$(sed -n 's/MemFree: *\\([0-9]*\\).*/\\1/p' /proc/meminfo); echo $((free / 3072)) >/proc/sys/vm/nr_hugepages"
-HOG = "for i in 1 2 3; do dd if=/dev/zero of=/dev/null bs=${half}k count=1 2>/dev/null & done; wait"
+SHALL_LIVE = "echo -1000 >/proc/$$/oom_score_adj"  # the shell, to end what it has begun; what it begins comes first
+SHALL_DIE = "echo 1000 >/proc/self/oom_score_adj"
+HOG = f"for i in 1 2 3; do ({SHALL_DIE}; exec dd if=/dev/zero of=/dev/null bs=${{half}}k count=1 2>/dev/null) & done; wait"
 COUNT_KILLED = "dmesg | grep -c 'Out of memory: Killed process'"
-# Each process forks for ever; one that is refused a fork dies and makes room. The shell itself shall live, to end it.
+# Each process forks for ever; one that is refused a fork dies and makes room.
 PROCESSES = 500  # process ids, of which the first 300 are given once only
-BOMB = (f"echo -1000 >/proc/$$/oom_score_adj; echo {PROCESSES} >/proc/sys/kernel/pid_max; b() {{ while :; do b & done; }}; "
-        "{ (echo 1000 >/proc/self/oom_score_adj; b) 2>/dev/null & }")
-FORKS = 50  # at least, while the neighbour beats 30 times: on Bochs' 4 MHz there are more than a hundred, of an idle shell none
+BOMB = f"echo {PROCESSES} >/proc/sys/kernel/pid_max; b() {{ while :; do b & done; }}; {{ ({SHALL_DIE}; b) 2>/dev/null & }}"
+RAGE = 100  # heartbeats that it is given, ten a second
+FORKS = 50  # at least meanwhile: on Bochs' 4 MHz there are some 300, of an idle shell none
 # How many there have been.
 COUNT_FORKS = "while read what count; do [ $what != processes ] || echo $count; done </proc/stat"
 LATER_AT_MOST = 100  # microseconds by which the longest tick may grow on Bochs: some 400 instructions, an exit or two
@@ -233,6 +235,7 @@ def test_raging_neighbour_takes_no_time(machine):
     start = ask_gamma(machine)
     let_beat(machine, 30)
     idle = ask_gamma(machine)
+    shell(machine, "alpha", SHALL_LIVE)
     shell(machine, "alpha", HALF)
     shell(machine, "alpha", RESERVE)
     shell(machine, "alpha", HOG, timeout=SHELL_TIMEOUT)
@@ -240,7 +243,7 @@ def test_raging_neighbour_takes_no_time(machine):
     assert shell_number(machine, "alpha", COUNT_KILLED) > 0
     forks = shell_number(machine, "alpha", COUNT_FORKS)
     shell(machine, "alpha", BOMB)
-    let_beat(machine, 30)
+    let_beat(machine, RAGE)
     raging = ask_gamma(machine)
     shell(machine, "alpha", "kill -9 -1", timeout=SHELL_TIMEOUT)  # it is one of hundreds that want the CPU
     assert shell_number(machine, "alpha", COUNT_FORKS) - forks > FORKS
