@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """All of `make test`: builds, checks the text, runs unit tests, fuzzers and the real image on both emulators, and sums up.
 
-The full output of each step goes to build/test-logs/; of a step that fails, the end is shown. What is skipped is named with
-its reason. The last line is `N passed, N failed`, over every cmocka test, fuzz target, lint check and pytest test.
+The full output of each step goes to build/test-logs/; of a system test that fails, where and why is shown, of another step the
+end of its output. What is skipped is named with its reason. The last line is `N passed, N failed`, over every cmocka test,
+fuzz target, lint check and pytest test.
 """
 
 import argparse
@@ -20,6 +21,7 @@ BUILD = os.path.join(ROOT, "build")
 LOGS = os.path.join(BUILD, "test-logs")
 JOBS = os.cpu_count() or 1
 TAIL = 60
+REASON = 8  # lines of a failed test's words that are shown, of the first and of the last ones
 FUZZ_SECONDS = 5
 SYSTEM_TEST_SECONDS = 600  # ends a hang; the longest test takes about 100 s on an idle machine
 SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
@@ -29,7 +31,7 @@ class Result:
     """What one step came to."""
 
     def __init__(self, name):
-        self.name, self.passed, self.failed, self.skipped = name, 0, [], []
+        self.name, self.passed, self.failed, self.skipped, self.reasons = name, 0, [], [], {}
         self.log = os.path.join(LOGS, name.replace(" ", "-") + ".log")
         self.begun = time.monotonic()
 
@@ -55,12 +57,11 @@ class Result:
             text += f", {len(self.skipped)} skipped"
         print(f"{self.name:15} {text:40} {seconds:6.0f} s", flush=True)
         for name in self.failed:
-            print(f"    FAILED  {name}", flush=True)
-        if self.failed:
+            print("\n    | ".join([f"    FAILED  {name}", *self.reasons.get(name, [])]), flush=True)
+        if any(name not in self.reasons for name in self.failed):
             with open(self.log, encoding="utf-8", errors="replace") as log:
                 lines = log.read().splitlines()[-TAIL:]
-            print(f"    the end of {os.path.relpath(self.log, ROOT)}:")
-            print("\n".join("    | " + line for line in lines), flush=True)
+            print("\n    | ".join([f"    the end of {os.path.relpath(self.log, ROOT)}:", *lines]), flush=True)
 
 
 def make(result, *targets, timeout=1200):
@@ -128,6 +129,15 @@ def step_coverage(result):
     make(result, "coverage", timeout=600)
 
 
+def reason_of(failure):
+    """Where a test failed, and the first and last lines of what it said: a transcript may be among them."""
+    places = re.findall(r"^(tests/\S+: in \w+)$", failure.text or "", re.MULTILINE)
+    words = failure.get("message", "").splitlines()
+    if len(words) > 2 * REASON:
+        words[REASON:-REASON] = ["..."]
+    return places + words
+
+
 def read_report(result, path, status):
     """Counts from pytest's own report."""
     try:
@@ -138,8 +148,10 @@ def read_report(result, path, status):
     for case in cases:
         name = f"{case.get('classname', '').split('.')[-1]}::{case.get('name')}"
         skipped = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
+        failures = case.findall("failure") + case.findall("error")
+        if failures:
             result.failed.append(name)
+            result.reasons[name] = reason_of(failures[0])
         elif skipped is not None:
             result.skipped.append((name, skipped.get("message", "")))
         else:
