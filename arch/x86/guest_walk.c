@@ -1,7 +1,7 @@
 /*
  * A guest's linear address to its guest-physical address, as the guest's own CR0, CR3, CR4 and EFER say: no
- * paging, 32-bit (SDM 3A 4.3), PAE (4.4) or 4-level paging (4.5), then the access rights (4.6) and, where
- * refused, the error code (4.7). 5-level paging is not offered to guests, so it is not walked.
+ * paging, 32-bit (SDM 3A 4.3), PAE (4.4), 4-level or 5-level paging (4.5), then the access rights (4.6) and,
+ * where refused, the error code (4.7).
  */
 #include "arch/x86/guest_walk.h"
 
@@ -97,7 +97,9 @@ enum status guest_translate(const struct guest_paging *paging, uint64_t linear, 
 		*address = gpa(linear);
 		return OK;
 	}
-	if (paging->efer & EFER_LMA)
+	if ((paging->efer & EFER_LMA) && (paging->cr4 & CR4_LA57))
+		status = guest_walk(paging->cr3 & ENTRY_FRAME, FIVE_LEVELS, linear, read, context, &leaf);
+	else if (paging->efer & EFER_LMA)
 		status = guest_walk(paging->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read, context, &leaf);
 	else if (paging->cr4 & CR4_PAE)
 		status = guest_walk(paging->cr3 & PAE_CR3_MASK, PAE_LEVELS, linear, read, context, &leaf);

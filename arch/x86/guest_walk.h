@@ -25,6 +25,7 @@
 #define FAULT_KEY	 (1u << 5)
 
 #define LONG_LEVELS    4
+#define FIVE_LEVELS    5 /* CR4.LA57 */
 #define PAE_LEVELS     3
 #define LEVEL_BITS     9
 #define ENTRY_SHIFT    3      /* entries of 8 bytes */
@@ -36,12 +37,13 @@ struct guest_leaf {
 	uint64_t granted; /* AND of all entries: R/W and U/S */
 	uint64_t denied;  /* OR of all entries: NX */
 	uint64_t address;
-	uint64_t key; /* 4-level: protection key of the page */
+	uint64_t key; /* long mode: protection key of the page */
 };
 
 /*
- * PAE and 4-level tables: 8-byte entries. ERR_NOT_FOUND when an entry is not present; permissions are the
- * caller's to judge. `levels` is a constant, so that the loop is unrolled and its shifts are constants, too.
+ * PAE, 4-level and 5-level tables: 8-byte entries. ERR_NOT_FOUND when an entry is not present; permissions are
+ * the caller's to judge. `levels` is a constant, so that the loop is unrolled and its shifts are constants,
+ * too.
  */
 static inline __attribute__((always_inline)) enum status guest_walk(uint64_t table, unsigned levels,
 								    uint64_t linear, guest_read_fn *read,
@@ -53,7 +55,7 @@ static inline __attribute__((always_inline)) enum status guest_walk(uint64_t tab
 
 	__asm__(""
 		: "+r"(frame)); /* stays in a register: each use of a 64-bit constant costs an instruction */
-#pragma GCC unroll 4
+#pragma GCC unroll 5
 	for (level = levels; level > 0; level--) {
 		const uint64_t mask = pae && level == levels ? PAE_TOP_OFFSET : TABLE_OFFSET;
 		const unsigned shift = PAGE_SHIFT + LEVEL_BITS * (level - 1) - ENTRY_SHIFT;
@@ -67,7 +69,7 @@ static inline __attribute__((always_inline)) enum status guest_walk(uint64_t tab
 			continue; /* page directory pointers of PAE carry no rights */
 		granted &= entry;
 		denied |= entry;
-		if (level != LONG_LEVELS && level != 1 && (entry & ENTRY_LARGE))
+		if (level < LONG_LEVELS && level != 1 && (entry & ENTRY_LARGE))
 			break;
 	}
 	offset = (1ull << (PAGE_SHIFT + LEVEL_BITS * (level > 1 ? level - 1 : 0))) - 1;

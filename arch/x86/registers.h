@@ -134,6 +134,8 @@
 #define CPUID_EXTENDED		      0x80000000u
 #define CPUID_ADDRESS_SIZES	      0x80000008u
 #define CPUID_PHYSICAL_BITS	      0xFFu /* of EAX there */
+#define CPUID_LINEAR_SHIFT	      8
+#define CPUID_LINEAR_BITS	      0xFFu
 #define CPUID7_EDX_ARCH_CAPABILITIES  (1u << 29)
 #define CPUID1_ECX_MONITOR	      (1u << 3)
 #define CPUID1_ECX_VMX		      (1u << 5)

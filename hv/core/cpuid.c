@@ -56,11 +56,11 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define FEATURE_7_EBX_TSC_ADJUST                                                                             \
 	BIT(1) /* ours: always 0, so that a system that looks finds the TSCs in step */
 #define FEATURE_7_EBX_INVPCID BIT(10)
-/* Leaf 7 ECX: VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI
+/* Leaf 7 ECX: VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ LA57 RDPID CLDEMOTE MOVDIRI
  * MOVDIR64B. */
 #define ALLOW_7_ECX                                                                                          \
 	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) |       \
-	 BIT(22) | BIT(25) | BIT(27) | BIT(28))
+	 BIT(16) | BIT(22) | BIT(25) | BIT(27) | BIT(28))
 #define FEATURE_7_ECX_PKU   BIT(3)
 #define FEATURE_7_ECX_OSPKE BIT(4)
 #define FEATURE_7_ECX_RDPID BIT(22)

@@ -21,12 +21,12 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE  __attribute__((noinline)) /* keeps the frame of the common way small */
 
-/* What a walk through 4-level tables has read, entry by entry. */
+/* What a walk through 4-level or 5-level tables has read, entry by entry. */
 struct trail {
 	const struct partition *partition;
 	unsigned count;
-	const volatile uint64_t *entry[LONG_LEVELS];
-	uint64_t value[LONG_LEVELS];
+	const volatile uint64_t *entry[FIVE_LEVELS];
+	uint64_t value[FIVE_LEVELS];
 };
 
 struct fetched {
@@ -77,12 +77,18 @@ static bool translate_legacy(struct vcpu *vcpu, uint64_t linear, gpa_t *address)
 static bool translate(struct vcpu *vcpu, const struct code_state *at, uint64_t linear, struct trail *trail,
 		      gpa_t *address)
 {
+	const uint64_t table = at->cr3 & ENTRY_FRAME;
 	struct guest_leaf leaf;
+	enum status status;
 
 	if (!at->long_mode)
 		return translate_legacy(vcpu, linear, address);
 	*trail = (struct trail){.partition = vcpu->partition};
-	if (guest_walk(at->cr3 & ENTRY_FRAME, LONG_LEVELS, linear, read_entry, trail, &leaf) != OK)
+	if (unlikely(at->five_levels))
+		status = guest_walk(table, FIVE_LEVELS, linear, read_entry, trail, &leaf);
+	else
+		status = guest_walk(table, LONG_LEVELS, linear, read_entry, trail, &leaf);
+	if (status != OK)
 		return false;
 	*address = gpa(leaf.address);
 	return true;
@@ -236,7 +242,8 @@ static NEVER_INLINE enum exit_action execute(struct vcpu *vcpu, const struct ins
 /*
  * Known instructions. A guest reaches its devices from a handful of places, so what a fetch has found is kept
  * with all that it depends on, and believed only as long as every bit of that is as it was: the guest may
- * change its tables and its code at any time, and without an exit.
+ * change its tables and its code at any time, and without an exit. Code in 4 KiB pages under 5-level paging is
+ * fetched each time: kernels use larger ones.
  */
 
 static ALWAYS_INLINE struct known_instruction *slot_of(struct vcpu *vcpu, uint64_t rip)
@@ -333,7 +340,7 @@ static NEVER_INLINE int meet(struct vcpu *vcpu, gpa_t address, uint64_t access)
 		undecodable(vcpu, address, &code);
 		return -EXIT_LEAVE;
 	}
-	if (code.at.code == CODE_64 && code.code)
+	if (code.at.code == CODE_64 && code.code && code.trail.count <= LONG_LEVELS)
 		remember(vcpu, &code, &instruction);
 	return execute_slowly(vcpu, &instruction, address);
 }

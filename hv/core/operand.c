@@ -8,7 +8,8 @@
 
 #define RFLAGS_AC	  (1ull << 18)
 #define SEGMENT_DPL_SHIFT 5
-#define CANONICAL_SHIFT	  47
+#define CANONICAL_SHIFT	  47 /* bits above repeat this one; under 5-level paging that many more */
+#define LA57_BITS	  9
 
 static bool read_memory(void *context, gpa_t address, void *to, size_t size)
 {
@@ -41,6 +42,7 @@ void operand_prepare(struct vcpu *vcpu, enum segment_index which, unsigned addre
 bool operand_linear(const struct operand_state *state, uint64_t offset, unsigned size, uint64_t *linear)
 {
 	const bool based = state->which == SEGMENT_FS || state->which == SEGMENT_GS;
+	unsigned shift = CANONICAL_SHIFT;
 	int64_t top;
 
 	offset &= state->mask;
@@ -49,7 +51,9 @@ bool operand_linear(const struct operand_state *state, uint64_t offset, unsigned
 		return offset + size - 1 <= state->segment.limit;
 	}
 	*linear = offset + (based ? state->segment.base : 0);
-	top = (int64_t)*linear >> CANONICAL_SHIFT;
+	if (state->paging.cr4 & CR4_LA57)
+		shift += LA57_BITS;
+	top = (int64_t)*linear >> shift;
 	return top == 0 || top == -1;
 }
 

@@ -45,7 +45,8 @@ enum virt_register {
 /* All that fetching the instruction at RIP depends on, but for the tables themselves. */
 struct code_state {
 	uint64_t rip, cr3, base; /* base: of CS */
-	bool long_mode;		 /* EFER.LMA: 4-level paging */
+	bool long_mode;		 /* EFER.LMA: 4-level or 5-level paging */
+	bool five_levels;	 /* CR4.LA57 */
 	uint8_t code;		 /* enum code_size */
 };
 

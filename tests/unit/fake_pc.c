@@ -133,6 +133,7 @@ static void get_code(struct vcpu *vcpu, struct code_state *code)
 				    .cr3 = pc.registers[VIRT_CR3],
 				    .base = segment->base,
 				    .long_mode = efer & EFER_LMA,
+				    .five_levels = pc.registers[VIRT_CR4] & CR4_LA57,
 				    .code = (uint8_t)code_size_of(efer, segment->access)};
 }
 

@@ -101,8 +101,9 @@ static void test_only_what_is_allowed(void **state)
 	assert_int_equal(result.edx & (BIT(7) | BIT(14) | BIT(22)), 0); /* MCE MCA ACPI */
 	result = ask(7, 0);
 	assert_int_equal(result.ebx & (BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(22) | BIT(25)), 0);
-	assert_int_equal(result.ecx & (BIT(3) | BIT(4) | BIT(5) | BIT(16) | BIT(22)),
-			 0); /* PKU needs a state, here is none; OSPKE WAITPKG LA57 RDPID */
+	assert_int_equal(result.ecx & (BIT(3) | BIT(4) | BIT(5) | BIT(22)),
+			 0); /* PKU needs a state, here is none; OSPKE WAITPKG RDPID */
+	assert_true(result.ecx & BIT(16)); /* LA57 */
 	assert_int_equal(result.edx & (BIT(9) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31)),
 			 ALL << 26 & ~BIT(30)); /* speculation, but not IA32_CORE_CAPABILITIES */
 	assert_int_equal(ask(EXTENDED + 8, 0).ebx, 0x1507D005); /* AMD's words for it, no more */

@@ -453,6 +453,34 @@ static void known_in_a_large_page(void **state)
 	assert_non_null(strstr(pc.fault, "cannot be fetched"));
 }
 
+/* One table above the four; code in a 4 KiB page is fetched each time, code in a larger one is known. */
+static void five_levels(void **state)
+{
+	const uint64_t top = 0x23000, far = 1ull << 48, entry = (TABLES + 0x2000) | PAGE_BITS;
+
+	(void)state;
+	set_entry(top, 1, TABLES | PAGE_BITS);
+	pc.registers[VIRT_CR3] = top;
+	pc.registers[VIRT_CR4] |= CR4_LA57;
+	pc.registers[VIRT_RIP] = far + CODE;
+	vcpu->regs.rcx = 0x77;
+	memcpy(pc.memory + CODE, "\x89\x08", 2);
+	for (unsigned page = 0; page < 2; page++) { /* 4 KiB, 2 MiB */
+		for (unsigned time = 0; time < 2; time++) {
+			assert_int_equal(touch(INITIAL, true), 2);
+			assert_int_equal(read_device(INITIAL), vcpu->regs.rcx++);
+		}
+		set_entry(top, 1, 0);
+		assert_int_equal(touch(INITIAL, true), -EXIT_LEAVE);
+		set_entry(top, 1, TABLES | PAGE_BITS);
+		set_entry(TABLES + 0x2000, 0, PAGE_BITS | 0x80);
+	}
+	set_entry(TABLES + 0x1000, 0, 0);
+	assert_int_equal(touch(INITIAL, true), -EXIT_LEAVE);
+	set_entry(TABLES + 0x1000, 0, entry);
+	assert_int_equal(touch(INITIAL, true), 2);
+}
+
 static void real_mode(void **state)
 {
 	(void)state;
@@ -590,6 +618,11 @@ static void string_faults(void **state)
 	pc.registers[VIRT_CR4] &= ~CR4_PKE;
 	vcpu->regs.rdi = 0x0000900000000000;
 	assert_int_equal(exit_port_string(vcpu, &io), EXIT_GP);
+	pc.registers[VIRT_CR4] |= CR4_LA57; /* an address like others */
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_PF);
+	vcpu->regs.rdi = 1ull << 56;
+	assert_int_equal(exit_port_string(vcpu, &io), EXIT_GP);
+	pc.registers[VIRT_CR4] &= ~CR4_LA57;
 	pc.segment[SEGMENT_CS].access = CODE_32BIT;
 	pc.segment[SEGMENT_ES].limit = 0x1002;
 	io.address_size = 4;
@@ -620,6 +653,7 @@ int main(void)
 					   TEST(known_instructions),
 					   TEST(known_in_one_mode_only),
 					   TEST(known_in_a_large_page),
+					   TEST(five_levels),
 					   TEST(real_mode),
 					   TEST(protected_mode),
 					   TEST(out_of_bounds),

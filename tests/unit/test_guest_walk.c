@@ -98,6 +98,33 @@ static void four_levels(void **state)
 	finds(&long_mode, LINEAR, 0x80000000ull + (LINEAR & 0x3FFFFFFF));
 }
 
+/* CR4.LA57. A large page is none in the two upper levels. */
+static void five_levels(void **state)
+{
+	const uint64_t top = 0x5000, high = LINEAR | 0x123ull << 48;
+	struct guest_paging paging = long_mode;
+
+	(void)state;
+	map_long(FULL);
+	put8(top, 0x123, TABLE_0 | FULL);
+	paging.cr3 = top;
+	paging.cr4 |= CR4_LA57;
+	finds(&paging, high, 0x12345678989Aull);
+	faults(&paging, LINEAR, 0);
+	put8(top, 0x123, TABLE_0 | FULL | ENTRY_LARGE);
+	finds(&paging, high, 0x12345678989Aull);
+	put8(top, 0x123, TABLE_0 | ENTRY_PRESENT | ENTRY_USER);
+	paging.write = true;
+	faults(&paging, high, FAULT_PROTECTION | FAULT_WRITE);
+	put8(TABLE_1, LINEAR >> 30 & 511, 0x80000000ull | FULL | ENTRY_LARGE);
+	paging.write = false;
+	finds(&paging, high, 0x80000000ull + (LINEAR & 0x3FFFFFFF));
+	paging.efer = 0; /* the bit means nothing outside long mode */
+	paging.cr4 = CR4_LA57;
+	paging.cr0 = CR0_PE;
+	finds(&paging, 0x12345678, 0x12345678);
+}
+
 static void every_level_absent(void **state)
 {
 	static const uint64_t tables[] = {TABLE_0, TABLE_1, TABLE_2, TABLE_3};
@@ -252,7 +279,7 @@ static void loops_end(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, clear)
-	const struct CMUnitTest tests[] = {TEST(no_paging),	  TEST(four_levels), TEST(every_level_absent),
+	const struct CMUnitTest tests[] = {TEST(no_paging),	  TEST(four_levels), TEST(five_levels), TEST(every_level_absent),
 					   TEST(rights),	  TEST(no_execute),  TEST(smep_and_smap),
 					   TEST(protection_keys), TEST(pae),	     TEST(legacy),
 					   TEST(outside_memory),  TEST(loops_end)};

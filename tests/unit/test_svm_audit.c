@@ -25,7 +25,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	capabilities = (struct svm_capabilities){
-		.physical_bits = PHYSICAL_BITS, .asids = 16, .cr4_defined = CR4_PAE | CR4_PGE | CR4_OSFXSR};
+		.physical_bits = PHYSICAL_BITS, .linear_bits = 48, .asids = 16, .cr4_defined = CR4_PAE | CR4_PGE | CR4_OSFXSR};
 	vmcb = (struct vmcb){.control = {.intercept_instruction = INTERCEPT_IO | INTERCEPT_MSR,
 					 .intercept_svm = INTERCEPT_VMRUN,
 					 .io_permissions = 0x10000,

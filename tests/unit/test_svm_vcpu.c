@@ -92,7 +92,7 @@ void svm_restore_host(struct vcpu *which)
 unsigned svm_audit_vcpu(struct vcpu *which)
 {
 	const struct svm_capabilities capabilities = {
-		.physical_bits = 40, .asids = 16, .cr4_defined = CR4_PAE | CR4_OSXSAVE};
+		.physical_bits = 40, .linear_bits = 48, .asids = 16, .cr4_defined = CR4_PAE | CR4_OSXSAVE};
 	unsigned broken = svm_audit(svm_vmcb(which), &capabilities, entry_audit_log, which);
 
 	findings += broken;

@@ -34,9 +34,11 @@ static COLD void must(struct audit *audit, bool holds, const char *field, uint64
 	audit->report(audit->context, &finding);
 }
 
-static bool canonical(uint64_t address)
+static bool canonical(const struct audit *audit, uint64_t address)
 {
-	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+	const unsigned unused = 64 - audit->capabilities->linear_bits;
+
+	return (uint64_t)((int64_t)(address << unused) >> unused) == address;
 }
 
 static bool fits(const struct audit *audit, uint64_t address)
@@ -90,8 +92,8 @@ static COLD void check_bases(struct audit *audit)
 	const struct vmcb_segment *segment = &audit->vmcb->save.es;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		must(audit, canonical(segment[i].base), names[i], segment[i].base, "a canonical address");
-	must(audit, canonical(audit->vmcb->save.rip), "RIP", audit->vmcb->save.rip, "a canonical address");
+		must(audit, canonical(audit, segment[i].base), names[i], segment[i].base, "a canonical address");
+	must(audit, canonical(audit, audit->vmcb->save.rip), "RIP", audit->vmcb->save.rip, "a canonical address");
 }
 _Static_assert(offsetof(struct vmcb_save, tr) == 9 * sizeof(struct vmcb_segment), "ES to TR in a row");
 

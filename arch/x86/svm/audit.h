@@ -9,7 +9,7 @@
 #include "arch/x86/svm/vmcb.h"
 
 struct svm_capabilities {
-	unsigned physical_bits;
+	unsigned physical_bits, linear_bits;
 	uint32_t asids;	      /* CPUID 8000000Ah EBX */
 	uint64_t cr4_defined; /* bits of CR4 that this CPU has */
 	bool flush_by_asid;   /* CPUID 8000000Ah EDX bit 6 */

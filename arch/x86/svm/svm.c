@@ -109,6 +109,7 @@ unsigned svm_audit_vcpu(struct vcpu *vcpu)
 	struct cpuid_result svm = cpuid(CPUID_SVM, 0);
 	struct svm_capabilities capabilities = {
 		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS,
+		.linear_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax >> CPUID_LINEAR_SHIFT & CPUID_LINEAR_BITS,
 		.asids = svm.ebx,
 		.cr4_defined = defined_cr4(),
 		.flush_by_asid = svm.edx & SVM_EDX_FLUSH_BY_ASID,

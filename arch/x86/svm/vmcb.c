@@ -236,6 +236,7 @@ void svm_get_code(struct vcpu *vcpu, struct code_state *code)
 	code->cr3 = save->cr3;
 	code->base = save->cs.base;
 	code->long_mode = save->efer & EFER_LMA;
+	code->five_levels = save->cr4 & CR4_LA57;
 	code->code = (uint8_t)code_size_of(save->efer, save->cs.access);
 }
 

@@ -159,9 +159,11 @@ static COLD void must(struct audit *audit, bool holds, unsigned field, const cha
 	audit->report(audit->context, &finding);
 }
 
-static bool canonical(uint64_t address)
+static bool canonical(const struct audit *audit, uint64_t address)
 {
-	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+	const unsigned unused = 64 - audit->snapshot->capabilities.linear_bits;
+
+	return (uint64_t)((int64_t)(address << unused) >> unused) == address;
 }
 
 /* Within the physical addresses this CPU has. */
@@ -267,7 +269,7 @@ static const struct field_rule {
 static COLD bool passes(const struct audit *audit, enum test test, uint64_t value)
 {
 	switch (test) {
-	case CANONICAL: return canonical(value);
+	case CANONICAL: return canonical(audit, value);
 	case PAGE: return value % PAGE_SIZE == 0 && fits(audit, value);
 	case NARROW: return fits(audit, value);
 	case LOW_32: return !(value >> 32);
@@ -517,7 +519,7 @@ static COLD void check_host(struct audit *audit)
 	audit->section = HOST_ADDRESS_SPACE;
 	must(audit, wide, VMCS_EXIT_CONTROLS, "host address-space size 1: the host is in IA-32e mode");
 	must(audit, get(audit, VMCS_HOST_CR4) & CR4_PAE, VMCS_HOST_CR4, "PAE to be 1");
-	must(audit, canonical(get(audit, VMCS_HOST_RIP)), VMCS_HOST_RIP, test_rules[CANONICAL]);
+	must(audit, canonical(audit, get(audit, VMCS_HOST_RIP)), VMCS_HOST_RIP, test_rules[CANONICAL]);
 }
 
 /*
@@ -702,7 +704,7 @@ static COLD void check_system_segment(struct audit *audit, enum segment_index in
 	     "TI to be 0");
 	if (index == SEGMENT_LDTR) {
 		must(audit, type == TYPE_LDT, field, "the type of an LDT");
-		must(audit, canonical(segment.base), vmcs_segment_field(VMCS_GUEST_ES_BASE, index),
+		must(audit, canonical(audit, segment.base), vmcs_segment_field(VMCS_GUEST_ES_BASE, index),
 		     test_rules[CANONICAL]);
 	} else {
 		must(audit, type == TYPE_TSS || (type == TYPE_TSS_16 && !audit->long_mode), field,
@@ -739,7 +741,7 @@ static COLD void check_instruction(struct audit *audit)
 	bool code_64 = audit->long_mode && (segment_of(audit, SEGMENT_CS).access & ACCESS_L);
 
 	audit->section = GUEST_INSTRUCTION;
-	must(audit, code_64 ? canonical(rip) : !(rip >> 32), VMCS_GUEST_RIP,
+	must(audit, code_64 ? canonical(audit, rip) : !(rip >> 32), VMCS_GUEST_RIP,
 	     code_64 ? test_rules[CANONICAL] : test_rules[LOW_32]);
 	must(audit, !(audit->rflags & RFLAGS_ZERO) && (audit->rflags & RFLAGS_RESERVED), VMCS_GUEST_RFLAGS,
 	     "bit 1 to be 1, other reserved bits to be 0");

@@ -19,6 +19,7 @@ struct vmx_capabilities {
 	uint64_t basic, misc, ept_vpid;
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	unsigned physical_bits; /* MAXPHYADDR */
+	unsigned linear_bits;	/* 57 where there is 5-level paging */
 };
 
 struct vmx_snapshot {

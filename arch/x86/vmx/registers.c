@@ -27,13 +27,13 @@ uint64_t vmx_cr0_guest_owned(const struct vmx_controls *controls)
 	return unrestricted(controls) ? owned | CR0_PE | CR0_PG : owned;
 }
 
-/* MCE is ours: a machine check with MCE = 0 would shut the CPU down. VMXE, SMXE, LA57, CET and what is
- * yet unknown are refused. */
+/* MCE is ours: a machine check with MCE = 0 would shut the CPU down. VMXE, SMXE, CET and what is yet unknown
+ * are refused. */
 uint64_t vmx_cr4_guest_owned(const struct vmx_controls *controls)
 {
 	uint64_t known = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE |
-			 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE |
-			 CR4_SMEP | CR4_SMAP | CR4_PKE;
+			 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE |
+			 CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE;
 
 	return known & controls->cr4_fixed1;
 }
@@ -147,7 +147,7 @@ enum exit_action vmx_write_cr4(struct vcpu *vcpu, uint64_t value)
 
 	if (value & ~(vmx_cr4_guest_owned(controls) | CR4_MCE))
 		return EXIT_GP;
-	if (long_mode && !(value & CR4_PAE))
+	if (long_mode && (!(value & CR4_PAE) || ((value ^ old) & CR4_LA57)))
 		return EXIT_GP;
 	if ((value & ~old & CR4_PCIDE) && (!long_mode || (vmread(VMCS_GUEST_CR3) & CR3_PCID)))
 		return EXIT_GP;
@@ -223,6 +223,7 @@ void vmx_get_code(struct vcpu *vcpu, struct code_state *code)
 	code->rip = vmread(VMCS_GUEST_RIP);
 	code->cr3 = vmread(VMCS_GUEST_CR3);
 	code->long_mode = efer & EFER_LMA;
+	code->five_levels = vmread(VMCS_GUEST_CR4) & CR4_LA57;
 	code->base = 0;
 	code->code = CODE_64;
 	if (likely((efer & EFER_LMA) && (access & ACCESS_LONG_CODE)))

@@ -221,6 +221,7 @@ void vmx_read_capabilities(struct vmx_capabilities *capabilities)
 		.cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0),
 		.cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1),
 		.physical_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & CPUID_PHYSICAL_BITS,
+		.linear_bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax >> CPUID_LINEAR_SHIFT & CPUID_LINEAR_BITS,
 	};
 	for (enum vmx_word word = 0; word < WORDS; word++)
 		capabilities->allowed[word] = allowed_settings(word, basic & VMX_BASIC_TRUE_CONTROLS);
