@@ -349,7 +349,6 @@ CALLS = {
     "ring-changing": RESET,
     "pages-changing": "goes on",
     "storm-of-both": "goes on",
-    "events-behind-sti": "goes on, 0",
     "starts-and-stops": "goes on, 0",
     "cpu-on-beyond": "goes on, fffffff7",
     "cpu-on-high": "goes on, fffffff7",
