@@ -21,7 +21,13 @@ static const struct word yes_or_no[] = {{"yes", true}, {"no", false}, {NULL, 0}}
 static const struct word log_levels[] = {
 	{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {NULL, 0}};
 
-enum console { CONSOLE_SERIAL, CONSOLE_SCREEN };
+static const struct word features[] = {{"large_pages", WITHOUT_LARGE_PAGES},
+				       {"tagged_tlb", WITHOUT_TAGGED_TLB},
+				       {"preemption_timer", WITHOUT_PREEMPTION_TIMER},
+				       {NULL, 0}};
+
+#define CONSOLE_SERIAL (1u << 0)
+#define CONSOLE_SCREEN (1u << 1)
 static const struct word consoles[] = {{"serial", CONSOLE_SERIAL}, {"screen", CONSOLE_SCREEN}, {NULL, 0}};
 
 enum partition_key {
@@ -278,24 +284,38 @@ static bool take_item(struct span *list, struct span *item)
 	return true;
 }
 
-static void read_consoles(struct parser *parser, const struct key *key, struct span value)
+/* A comma list of words that are bits. */
+static uint32_t to_set(struct parser *parser, const struct word *words, struct span value)
 {
-	bool chosen[] = {[CONSOLE_SERIAL] = false, [CONSOLE_SCREEN] = false};
+	uint32_t chosen = 0;
 	struct span item;
 
-	(void)key;
 	while (take_item(&value, &item)) {
-		const struct word *word = find_word(consoles, item);
+		const struct word *word = find_word(words, item);
 
 		if (word == NULL)
-			expected_one_of(parser, item, consoles);
-		else if (chosen[word->value])
+			expected_one_of(parser, item, words);
+		else if (chosen & word->value)
 			config_mistake(parser, item.start, "'%s' is listed twice", word->text);
 		else
-			chosen[word->value] = true;
+			chosen |= (uint32_t)word->value;
 	}
-	parser->config->console_serial = chosen[CONSOLE_SERIAL];
-	parser->config->console_screen = chosen[CONSOLE_SCREEN];
+	return chosen;
+}
+
+static void read_consoles(struct parser *parser, const struct key *key, struct span value)
+{
+	const uint32_t chosen = to_set(parser, consoles, value);
+
+	(void)key;
+	parser->config->console_serial = chosen & CONSOLE_SERIAL;
+	parser->config->console_screen = chosen & CONSOLE_SCREEN;
+}
+
+static void read_features(struct parser *parser, const struct key *key, struct span value)
+{
+	(void)key;
+	parser->config->without = to_set(parser, features, value);
 }
 
 /* The partition before the current one that pins `cpu` too; NULL when there is none. */
@@ -370,20 +390,8 @@ static const struct word rights[] = {
 
 static void read_rights(struct parser *parser, const struct key *key, struct span value)
 {
-	struct span item;
-
 	(void)key;
-	parser->channel->allow = 0;
-	while (take_item(&value, &item)) {
-		const struct word *word = find_word(rights, item);
-
-		if (word == NULL)
-			expected_one_of(parser, item, rights);
-		else if (parser->channel->allow & word->value)
-			config_mistake(parser, item.start, "'%s' is listed twice", word->text);
-		else
-			parser->channel->allow |= word->value;
-	}
+	parser->channel->allow = to_set(parser, rights, value);
 }
 
 bool config_is_full(const struct partition_config *partition, const struct slot *slot)
@@ -474,6 +482,7 @@ const struct key config_hypervisor_keys[] = {
 	{.name = "log", .read = read_word, OF_HYPERVISOR(log), .words = log_levels},
 	{.name = "poweroff", .read = read_word, OF_HYPERVISOR(poweroff_when_done), .words = yes_or_no},
 	{.name = "virtual_apic", .read = read_word, OF_HYPERVISOR(virtual_apic), .words = virtual_apics},
+	{.name = "without", .read = read_features},
 	{.name = NULL},
 };
 

@@ -148,16 +148,16 @@ static const char *config_mistake(const struct partition_config *partition)
 static bool has_known_words(const struct config *config)
 {
 	return config->log <= LOG_DEBUG && config->virtual_apic <= VIRTUAL_APIC_NO &&
-	       is_bool(&config->console_serial) && is_bool(&config->console_screen) &&
-	       is_bool(&config->poweroff_when_done);
+	       !(config->without & ~WITHOUT_ALL) && is_bool(&config->console_serial) &&
+	       is_bool(&config->console_screen) && is_bool(&config->poweroff_when_done);
 }
 
 static enum status check_config(const struct boot_info *boot, char message[BOOT_MESSAGE])
 {
 	if (!has_known_words(&boot->config)) {
 		format(message, BOOT_MESSAGE,
-		       "the configuration has a word for log, console, poweroff or virtual_apic that is "
-		       "none of theirs");
+		       "the configuration has a word for log, console, poweroff, virtual_apic or without "
+		       "that is none of theirs");
 		return ERR_INVALID;
 	}
 	for (uint32_t i = 0; i < boot->config.partition_count; i++) {

@@ -148,16 +148,28 @@ static void stop_on(enum status status, const char *what, const char *message)
 	stop();
 }
 
+/* The CPUs that come later can only take more away. */
+static void do_without(uint32_t unwanted)
+{
+	virt_features.virtual_apic &= boot->config.virtual_apic != VIRTUAL_APIC_NO;
+	virt_features.large_pages &= !(unwanted & WITHOUT_LARGE_PAGES);
+	virt_features.giant_pages &= !(unwanted & WITHOUT_LARGE_PAGES);
+	virt_features.tagged_tlb &= !(unwanted & WITHOUT_TAGGED_TLB);
+	virt_features.preemption_timer &= !(unwanted & WITHOUT_PREEMPTION_TIMER);
+}
+
 static void start_virtualisation(void)
 {
 	char message[VIRT_MESSAGE] = "";
 
 	stop_on(cpu_select_virt(message), "virtualisation", message);
 	stop_on(cpu_enable_virt(message), virt->name, message);
-	virt_features.virtual_apic &= boot->config.virtual_apic != VIRTUAL_APIC_NO;
-	log_info("virtualisation: %s%s%s%s%s%s", virt->name, virt_features.large_pages ? ", 2 MiB" : "",
-		 virt_features.giant_pages ? " and 1 GiB pages" : " pages",
+	do_without(boot->config.without);
+	log_info("virtualisation: %s, %s%s pages%s%s%s%s", virt->name,
+		 virt_features.large_pages ? "2 MiB" : "4 KiB",
+		 virt_features.giant_pages ? " and 1 GiB" : "",
 		 virt_features.tagged_tlb ? ", tagged TLB" : "",
+		 virt_features.preemption_timer ? ", preemption timer" : "",
 		 virt_features.virtual_apic ? ", local APICs" : "",
 		 virt_features.unrestricted_guest ? "" : ", no unrestricted guest");
 }

@@ -14,7 +14,7 @@
 #include <bulkhead/config.h>
 
 #define BOOT_INFO_MAGIC	  0x444145484B4C5542ull /* "BULKHEAD", first letter in the lowest byte */
-#define BOOT_INFO_VERSION 7
+#define BOOT_INFO_VERSION 8
 
 #define BOOT_MAX_MEMORY 256
 

@@ -68,6 +68,12 @@ enum virtual_apic {
 	VIRTUAL_APIC_NO
 };
 
+/* What the CPU has to help with and the hypervisor shall do without, to see what it is good for. */
+#define WITHOUT_LARGE_PAGES	 (1u << 0) /* partitions' memory in leaves of 4 KiB */
+#define WITHOUT_TAGGED_TLB	 (1u << 1) /* VT-x: VPID */
+#define WITHOUT_PREEMPTION_TIMER (1u << 2) /* VT-x */
+#define WITHOUT_ALL		 (WITHOUT_LARGE_PAGES | WITHOUT_TAGGED_TLB | WITHOUT_PREEMPTION_TIMER)
+
 struct config {
 	bool console_serial; /* default true, true */
 	bool console_screen;
@@ -75,6 +81,7 @@ struct config {
 	enum log_level log;		/* default LOG_INFO */
 	bool poweroff_when_done;	/* all partitions ended: power off; default true */
 	enum virtual_apic virtual_apic; /* default VIRTUAL_APIC_AUTO */
+	uint32_t without;		/* WITHOUT_*; default 0 */
 	uint32_t partition_count;
 	struct partition_config partition[CONFIG_MAX_PARTITIONS];
 	uint32_t channel_count;

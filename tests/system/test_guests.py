@@ -96,7 +96,7 @@ def test_loader_tells_each_step(machine):
 
 def test_hypervisor_tells_what_it_found(machine):
     told = "\n".join(machine.lines(who="bulkhead"))
-    backend, apics = {"qemu": ("SVM", ""), "bochs": ("VT-x", ", local APICs")}[machine.platform]
+    backend, apics = {"qemu": ("SVM", ""), "bochs": ("VT-x", ", preemption timer, local APICs")}[machine.platform]
     assert re.search(rf"virtualisation: {backend}, 2 MiB and 1 GiB pages, tagged TLB{apics}\n", told)
     assert bool(re.search(STAMP + "local APICs are not left to VT-x: .* ended by triple fault", told)) == bool(apics)
     assert re.search(STAMP + r"CPUs: 2 of 2 are ready\n", told)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from system import BOOT_TIMEOUT, System
+from study import read_statistics  # of tools/, to which system.py knows the way
 
 pytestmark = pytest.mark.bochs
 
@@ -22,7 +23,7 @@ cmdline = name=alpha beats=2
 mode    = para
 memory  = 8M
 image   = \\guests\\para.elf
-cmdline = beats=2
+cmdline = name=beta beats=2
 """
 
 
@@ -58,12 +59,24 @@ def test_local_apic_is_served_by_the_cpu_that_can(wanted):
         median = int(system.said("alpha", r"bench mmio_read median=(\d+) .*", timeout=BOOT_TIMEOUT)[1])
         found = re.search("local APICs are not left to VT-x: .* ended by triple fault ", system.transcript)
         assert (median < 20) == (wanted == "yes") and bool(found) == (wanted == "auto")
-        assert told.endswith("tagged TLB, local APICs") == (wanted != "no")
+        assert told.endswith(", local APICs") == (wanted != "no")
         system.keyboard(0)
         since = system.mark()
         system.line("stats alpha")
         counted = system.said("bulkhead", r" *(memory|local apic) +[1-9]\d* .*", since, timeout=BOOT_TIMEOUT)[1]
         assert (counted == "local apic") == (wanted == "yes")
+
+
+@pytest.mark.parametrize("unwanted, told", [("", "2 MiB and 1 GiB pages, tagged TLB, preemption timer, local APICs"),
+                                            ("large_pages, tagged_tlb, preemption_timer", "4 KiB pages, local APICs")])
+def test_does_without_what_the_config_names(unwanted, told):
+    """Both guests run all the same; the computing guest's turns end by the preemption timer, or by none."""
+    config = CONFIG.replace("console  = serial", f"console = serial\nwithout = {unwanted}" if unwanted else "console = serial")
+    with System("bochs", config.replace(" beats=2", " "), cpus=2, memory=256) as system:
+        system.said("bulkhead", f"(?:.* )?virtualisation: VT-x, {told}", timeout=BOOT_TIMEOUT)
+        for guest in ("alpha", "beta"):
+            system.said(guest, "compute ok: .*", timeout=BOOT_TIMEOUT)
+        assert ("preemption timer" in read_statistics(system, "alpha")) == (not unwanted)
 
 
 def test_without_unrestricted_guest_only_para_runs():

@@ -75,7 +75,7 @@ static void strangers_are_not_recognised(void **state)
 	boot.size--;
 	expect_refused(boot_recognise(&boot, message), "use both of one build");
 	boot.version = BOOT_INFO_VERSION - 1;
-	expect_refused(boot_recognise(&boot, message), "version 6, the hypervisor version 7");
+	expect_refused(boot_recognise(&boot, message), "version 7, the hypervisor version 8");
 	boot.magic++;
 	expect_refused(boot_recognise(&boot, message), "not started by Bulkhead's loader");
 }
@@ -182,11 +182,15 @@ static void the_config_is_checked(void **state)
 	setup(state);
 	boot.config.virtual_apic = VIRTUAL_APIC_NO + 1;
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message),
-		       "a word for log, console, poweroff or virtual_apic");
+		       "a word for log, console, poweroff, virtual_apic or without");
+	setup(state);
+	boot.config.without = WITHOUT_ALL + 1;
+	expect_refused(boot_check(&boot, IMAGE_BYTES, message),
+		       "a word for log, console, poweroff, virtual_apic or without");
 	setup(state);
 	memset(&boot.config.poweroff_when_done, 43, sizeof(bool));
 	expect_refused(boot_check(&boot, IMAGE_BYTES, message),
-		       "a word for log, console, poweroff or virtual_apic");
+		       "a word for log, console, poweroff, virtual_apic or without");
 }
 
 static void add_channel(uint32_t from, uint32_t to, uint32_t allow)

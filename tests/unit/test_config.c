@@ -64,6 +64,7 @@ static void test_defaults(void **state)
 	assert_int_equal(result.config.log, LOG_INFO);
 	assert_true(result.config.poweroff_when_done);
 	assert_int_equal(result.config.virtual_apic, VIRTUAL_APIC_AUTO);
+	assert_int_equal(result.config.without, 0);
 	assert_int_equal(result.config.partition_count, 1);
 	assert_string_equal(partition->name, "a");
 	assert_int_equal(partition->mode, MODE_FULL);
@@ -84,7 +85,7 @@ static void test_every_key(void **state)
 	(void)state;
 	const struct partition_config *partition =
 		parse_good("[hypervisor]\nconsole = screen\nserial_port = 0x2F8\nlog = debug\npoweroff = "
-			   "no\nvirtual_apic = yes\n"
+			   "no\nvirtual_apic = yes\nwithout = preemption_timer, large_pages\n"
 			   "[partition big-One_2]\nmode = para\ncpus = 2\npin = 3, 1\nmemory = 1g\nimage = "
 			   "/guests/p.elf\n"
 			   "sha256 = 000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F\n"
@@ -97,6 +98,7 @@ static void test_every_key(void **state)
 	assert_int_equal(result.config.log, LOG_DEBUG);
 	assert_false(result.config.poweroff_when_done);
 	assert_int_equal(result.config.virtual_apic, VIRTUAL_APIC_YES);
+	assert_int_equal(result.config.without, WITHOUT_PREEMPTION_TIMER | WITHOUT_LARGE_PAGES);
 	assert_string_equal(partition->name, "big-One_2");
 	assert_int_equal(partition->mode, MODE_PARA);
 	assert_int_equal(partition->cpus, 2);
@@ -113,7 +115,7 @@ static void test_every_key(void **state)
 	assert_int_equal(partition->max_restarts, 0);
 	assert_false(partition->autostart);
 	assert_true(partition->manage);
-	assert_int_equal(partition->line, 7);
+	assert_int_equal(partition->line, 8);
 }
 
 #define KERNEL "[partition a]\nmode = full\nmemory = 64M\nkernel = /linux\n" /* four lines */
@@ -332,7 +334,10 @@ static void test_keys(void **state)
 	expect_reports(KEY("Mode = full"), "6:1 unknown key 'Mode', did you mean 'mode'?\n");
 	expect_reports(KEY("[hypervisor]\nvolume = 11"),
 		       "7:1 unknown key 'volume', expected one of: console, serial_port, log, poweroff, "
-		       "virtual_apic\n");
+		       "virtual_apic, without\n");
+	expect_reports(KEY("[hypervisor]\nwithout = vpid, large_pages, large_pages"),
+		       "7:11 found 'vpid', expected one of: large_pages, tagged_tlb, preemption_timer\n"
+		       "7:30 'large_pages' is listed twice\n");
 	expect_reports(KEY("log = info"), "6:1 the key 'log' belongs in a [hypervisor] section\n");
 	expect_reports(KEY("[hypervisor]\ncpus = 2"),
 		       "7:1 the key 'cpus' belongs in a [partition NAME] section\n");

@@ -121,6 +121,17 @@ static void set_host_state(struct vcpu *vcpu)
 	set(VMCS_HOST_RIP, (uint64_t)vmx_exit_stub);
 }
 
+/* What other CPUs lack, or the configuration does without. */
+static void drop_unused_controls(struct vmx_controls *controls)
+{
+	if (!virt_features.tagged_tlb)
+		controls->secondary &= ~SECONDARY_VPID;
+	if (!virt_features.preemption_timer) {
+		controls->pin &= ~PIN_PREEMPTION_TIMER;
+		controls->exit &= ~VMEXIT_SAVE_TIMER;
+	}
+}
+
 __attribute__((cold)) enum status vmx_vcpu_create(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
@@ -131,6 +142,7 @@ __attribute__((cold)) enum status vmx_vcpu_create(struct vcpu *vcpu)
 		log_error("%s", message);
 		return status;
 	}
+	drop_unused_controls(&vmx->controls);
 	vmx->vmcs = pool_allocate(1);
 	vmx->msr_bitmap = vmx_msr_bitmap(&vmx->controls, false);
 	if (!vmx->vmcs || !vmx->msr_bitmap) {
