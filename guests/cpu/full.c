@@ -108,6 +108,24 @@ static void check_cr8_behind_sti(void)
 	expect("interrupts once it is taken back", interrupts_taken, 1);
 }
 
+/* The trap behind an instruction comes before the interrupt that the instruction sends. */
+static void check_step_of_a_self_ipi(void)
+{
+	uint64_t behind;
+
+	interrupts_taken = 0;
+	caught.count = caught.recover = 0;
+	caught.steps[0] = 0;
+	__asm__ volatile("pushfq; orl %4, (%%rsp); popfq; wrmsr; 1: pushfq; andl %5, (%%rsp); popfq; lea "
+			 "1b(%%rip), %0"
+			 : "=&r"(behind)
+			 : "c"(MSR_X2APIC_FIRST + APIC_ICR_LOW / 16), "a"(ICR_FIXED | ICR_SELF | VECTOR_IPI),
+			   "d"(0), "i"(RFLAGS_TF | RFLAGS_IF), "i"(~RFLAGS_TF)
+			 : "cc", "memory");
+	expect("step of a self-IPI", caught.steps[0], behind);
+	expect("interrupts behind it", interrupts_taken, 1);
+}
+
 /* Lets interrupts in itself, and goes on behind the UD2. */
 void count_fault(const uint64_t *frame);
 void count_fault(const uint64_t *frame)
@@ -164,6 +182,8 @@ void check_platform(void)
 	check_string_ports();
 	check_nmi();
 	interrupt_handle(VECTOR_IPI, count_interrupt);
+	if (apic_is_x2apic())
+		check_step_of_a_self_ipi();
 	check_cr8_behind_sti();
 	check_fault_behind_sti();
 	check_iret_behind_sti();

@@ -137,6 +137,8 @@ step_plain:
 .behind_rdmsr:
 	wbinvd
 .behind_wbinvd:
+	hlt			; the trap ends it
+.behind_hlt:
 	STEP_END
 
 ; MOV SS holds the trap behind itself back; the one behind the next instruction comes.
@@ -205,7 +207,7 @@ section .rodata
 align 8
 step_plain_expected:
 	dq	step_plain.behind_nop, step_plain.behind_cpuid, step_plain.behind_mov, step_plain.behind_rdmsr
-	dq	step_plain.behind_wbinvd, 0
+	dq	step_plain.behind_wbinvd, step_plain.behind_hlt, 0
 step_shadow_expected:
 	dq	step_shadow.behind_load, step_shadow.behind_cpuid, step_shadow.behind_nop, 0
 

@@ -242,8 +242,8 @@ static NEVER_INLINE enum exit_action execute(struct vcpu *vcpu, const struct ins
 /*
  * Known instructions. A guest reaches its devices from a handful of places, so what a fetch has found is kept
  * with all that it depends on, and believed only as long as every bit of that is as it was: the guest may
- * change its tables and its code at any time, and without an exit. Code in 4 KiB pages under 5-level paging is
- * fetched each time: kernels use larger ones.
+ * change its tables and its code at any time, and without an exit. Code in 4 KiB pages under 5-level paging
+ * is fetched each time: kernels use larger ones.
  */
 
 static ALWAYS_INLINE struct known_instruction *slot_of(struct vcpu *vcpu, uint64_t rip)

@@ -48,6 +48,7 @@ enum status partition_command(struct partition *partition, enum partition_order 
 	else {
 		if (order != ORDER_START)
 			string_copy(partition->end_reason, reason, sizeof(partition->end_reason));
+		atomic_fetch_add(&partition->order_number, 1);
 		atomic_store(&partition->order, order);
 	}
 	spin_unlock(&partition->lifecycle_lock);
@@ -58,8 +59,10 @@ enum status partition_command(struct partition *partition, enum partition_order 
 
 static bool all_parked(const struct partition *partition)
 {
+	const uint32_t number = atomic_load(&partition->order_number);
+
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
-		if (!atomic_load(&partition->vcpu[i].parked))
+		if (atomic_load(&partition->vcpu[i].parked) != number)
 			return false;
 	return true;
 }
@@ -239,8 +242,6 @@ static void carry_out(struct vcpu *vcpu)
 	case ORDER_OFF: finish(vcpu, END_SYSTEM_OFF); break;
 	default: finish(vcpu, END_STOPPED); break;
 	}
-	for (uint32_t i = 0; i < partition->vcpu_count; i++)
-		atomic_store(&partition->vcpu[i].parked, 0);
 	atomic_store(&partition->order, ORDER_NONE);
 	for (uint32_t i = 1; i < partition->vcpu_count; i++)
 		vcpu_request(&partition->vcpu[i], REQUEST_LIFECYCLE);
@@ -252,10 +253,11 @@ static void follow_order(struct vcpu *vcpu)
 {
 	struct partition *partition = vcpu->partition;
 	struct vcpu_shared *shared = vcpu->shared;
+	const uint32_t number = atomic_load(&partition->order_number);
 
-	if (!atomic_load(&shared->parked)) {
+	if (atomic_load(&shared->parked) != number) {
 		reset_private_state(vcpu, true);
-		atomic_store(&shared->parked, 1);
+		atomic_store(&shared->parked, number);
 		if (shared->index != 0)
 			vcpu_request(&partition->vcpu[0], REQUEST_LIFECYCLE);
 	}
@@ -305,15 +307,22 @@ void vcpu_send_nmi(struct partition *partition, uint32_t target)
 		vcpu_request(&partition->vcpu[target], REQUEST_NMI);
 }
 
+/* An NMI on its way counts: a vCPU that wakes says that it is not halted before it takes its requests, so
+ * they are looked at first. One that starts may still say what its life before had come to. */
+static bool is_alive(struct vcpu_shared *shared)
+{
+	const uint32_t requests = atomic_load(&shared->requests), state = atomic_load(&shared->state);
+
+	return state == VCPU_STARTING ||
+	       (state == VCPU_ON &&
+		((requests & REQUEST_NMI) || atomic_load(&shared->halted) != HALTED_FOR_GOOD));
+}
+
 void partition_check_alive(struct partition *partition)
 {
-	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
-		struct vcpu_shared *shared = &partition->vcpu[i];
-
-		if (atomic_load(&shared->state) != VCPU_OFF &&
-		    atomic_load(&shared->halted) != HALTED_FOR_GOOD)
+	for (uint32_t i = 0; i < partition->vcpu_count; i++)
+		if (is_alive(&partition->vcpu[i]))
 			return;
-	}
 	if (atomic_load(&partition->order) == ORDER_NONE)
 		partition_fault(this_vcpu, "all its CPUs are off or halted with interrupts off");
 }

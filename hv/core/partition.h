@@ -85,8 +85,10 @@ struct partition {
 	const struct partition_config *config;
 	_Atomic uint32_t state; /* enum partition_state */
 	_Atomic uint32_t order; /* enum partition_order being carried out */
-	uint32_t end;		/* enum partition_end */
-	char end_reason[128];	/* one line, for list and summary */
+	_Atomic uint32_t
+		order_number; /* of that order, from 1 on: no vCPU counts as parked for another one */
+	uint32_t end;	      /* enum partition_end */
+	char end_reason[128]; /* one line, for list and summary */
 	uint32_t restarts;
 	bool started_before;
 	uint64_t start_tsc, end_tsc;

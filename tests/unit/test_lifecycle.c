@@ -723,16 +723,21 @@ static void test_order_rules(void **state)
 }
 
 /* Nothing is touched before the last vCPU is out of the guest. */
-static void test_all_park_first(void **state)
+static void start_second(void)
 {
-	(void)state;
-	boot();
 	vcpus[1].start = (struct vcpu_start){.kind = START_LONG, .entry = 0x4000};
 	atomic_store(&vcpus[1].state, VCPU_STARTING);
 	vcpu_request(&vcpus[1], REQUEST_START);
 	resume(1);
 	resume(1);
 	assert_int_equal(atomic_load(&vcpus[1].state), VCPU_ON);
+}
+
+static void test_all_park_first(void **state)
+{
+	(void)state;
+	boot();
+	start_second();
 	order(alpha, ORDER_STOP, "by hand");
 	for (unsigned i = 0; i < 4; i++)
 		resume(0);
@@ -747,6 +752,24 @@ static void test_all_park_first(void **state)
 	/* And beta has not noticed. */
 	assert_int_equal(atomic_load(&beta->state), PARTITION_RUNNING);
 	assert_int_equal(memory[1][ENTRY], IMAGE_MARK);
+}
+
+/* To have parked for one order is not to have parked for the next. */
+static void test_all_park_for_each_order(void **state)
+{
+	(void)state;
+	boot();
+	for (unsigned round = 0; round < 3; round++) {
+		start_second();
+		order(alpha, ORDER_RESET, "by hand");
+		for (unsigned i = 0; i < 4; i++)
+			resume(0);
+		assert_int_equal(atomic_load(&vcpus[1].state), VCPU_ON);
+		assert_int_equal(atomic_load(&alpha->order), ORDER_RESET);
+		run();
+		assert_int_equal(atomic_load(&vcpus[1].state), VCPU_OFF);
+		assert_int_equal(atomic_load(&alpha->order), ORDER_NONE);
+	}
 }
 
 static void test_reset(void **state)
@@ -1137,6 +1160,25 @@ static void test_halted_for_good(void **state)
 	assert_int_equal(beta->end, END_FAULT);
 }
 
+/* The other CPU sleeps still, but an NMI is on its way to it; or it starts, and has not said that it is
+ * awake. */
+static void test_woken_is_not_halted_for_good(void **state)
+{
+	(void)state;
+	boot();
+	start_second();
+	seen.guest[0] = seen.guest[1] = halt;
+	resume(1);
+	assert_int_equal(atomic_load(&vcpus[1].halted), HALTED_FOR_GOOD);
+	atomic_fetch_or(&vcpus[1].requests, REQUEST_NMI);
+	resume(0);
+	assert_int_equal(atomic_load(&alpha->order), ORDER_NONE);
+	atomic_store(&vcpus[1].requests, 0);
+	atomic_store(&vcpus[1].state, VCPU_STARTING);
+	partition_check_alive(alpha);
+	assert_int_equal(atomic_load(&alpha->order), ORDER_NONE);
+}
+
 static void test_order_ends_halt(void **state)
 {
 	(void)state;
@@ -1388,6 +1430,7 @@ int main(void)
 					   TEST(test_console_without_partition),
 					   TEST(test_order_rules),
 					   TEST(test_all_park_first),
+					   TEST(test_all_park_for_each_order),
 					   TEST(test_reset),
 					   TEST(test_system_off),
 					   TEST(test_fault_report),
@@ -1408,6 +1451,7 @@ int main(void)
 					   TEST(test_wait_until),
 					   TEST(test_order_ends_wait),
 					   TEST(test_halted_for_good),
+					   TEST(test_woken_is_not_halted_for_good),
 					   TEST(test_order_ends_halt),
 					   TEST(test_due_timer_is_not_slept_over),
 					   TEST(test_served_apic_is_left_alone),

@@ -467,6 +467,40 @@ static void test_steps_add_up(void **state)
 	assert_false(svm_state(&vcpu)->nmi_blocked);
 }
 
+/* MOV SS, and an NMI before the MOV to RSP: the stack is neither the old nor the new one. */
+static void test_nmi_in_a_shadow(void **state)
+{
+	(void)state;
+	control()->interrupt_shadow = SHADOW_ACTIVE;
+	svm_inject_nmi(&vcpu);
+	assert_int_equal(control()->event, 0);
+	assert_int_equal(svm_state(&vcpu)->step, STEP_SHADOW);
+	assert_int_equal(atomic_load(&shared.requests), REQUEST_NMI);
+	control()->interrupt_shadow = 0;
+	svm_step_done(&vcpu);
+	svm_inject_nmi(&vcpu);
+	assert_int_equal(control()->event, EVENT_VALID | EVENT_NMI | VECTOR_NMI);
+}
+
+/* SYSCALL has masked TF, and no trap comes. INT n does not get as far. */
+static void test_step_without_a_trap(void **state)
+{
+	(void)state;
+	save()->rflags |= RFLAGS_IF;
+	svm_step(&vcpu, STEP_SHADOW);
+	assert_false(svm_can_interrupt(&vcpu));
+	save()->rflags &= ~TRAP;
+	save()->rip++;
+	assert_true(svm_can_interrupt(&vcpu));
+	assert_int_equal(svm_state(&vcpu)->step, STEP_NONE);
+	svm_step(&vcpu, STEP_SHADOW);
+	assert_true(control()->intercept_instruction & INTERCEPT_INTN);
+	svm_break_step(&vcpu);
+	assert_false(control()->intercept_instruction & INTERCEPT_INTN);
+	assert_false(save()->rflags & TRAP);
+	assert_true(svm_can_interrupt(&vcpu));
+}
+
 /* The fault is delivered as if nobody had stepped, and its handler can be interrupted. */
 static void test_fault_ends_a_step(void **state)
 {
@@ -573,6 +607,8 @@ int main(void)
 					   TEST(test_cr8_step),
 					   TEST(test_steps_add_up),
 					   TEST(test_fault_ends_a_step),
+					   TEST(test_nmi_in_a_shadow),
+					   TEST(test_step_without_a_trap),
 					   TEST(test_words),
 					   TEST(test_findings_are_told)};
 

@@ -92,8 +92,10 @@ static COLD void check_bases(struct audit *audit)
 	const struct vmcb_segment *segment = &audit->vmcb->save.es;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		must(audit, canonical(audit, segment[i].base), names[i], segment[i].base, "a canonical address");
-	must(audit, canonical(audit, audit->vmcb->save.rip), "RIP", audit->vmcb->save.rip, "a canonical address");
+		must(audit, canonical(audit, segment[i].base), names[i], segment[i].base,
+		     "a canonical address");
+	must(audit, canonical(audit, audit->vmcb->save.rip), "RIP", audit->vmcb->save.rip,
+	     "a canonical address");
 }
 _Static_assert(offsetof(struct vmcb_save, tr) == 9 * sizeof(struct vmcb_segment), "ES to TR in a row");
 

@@ -6,7 +6,7 @@
  * at the end of an NMI handler. For those the guest runs with RFLAGS.TF set behind its back until the #DB
  * after the instruction (always intercepted) brings it back. One instruction can have several of the reasons.
  * The faults it can raise are intercepted meanwhile: a step ends with them, and the fault is delivered as if
- * there had been none. What else saves RFLAGS saves TF: PUSHF, INT n and SYSCALL right behind STI.
+ * there had been none. INT n gives the step up. PUSHF and SYSCALL right behind STI save TF all the same.
  *
  * Interrupt shadow: QEMU TCG saves it at #VMEXIT and never loads it at VMRUN, so that an interrupt could come
  * between STI and HLT and its wake-up be lost. Therefore the RIP of the last shadow seen counts as covered
@@ -36,12 +36,24 @@ static bool in_shadow(const struct svm_vcpu *svm)
 	return (vmcb->control.interrupt_shadow & SHADOW_ACTIVE) || svm->shadow_rip == vmcb->save.rip;
 }
 
+static unsigned end_step(struct vcpu *vcpu);
+
+/* A step whose instruction has gone without a trap is over: SYSCALL masks TF. */
+static bool stepping(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_state(vcpu);
+
+	if (unlikely(svm->step) && !(svm->vmcb->save.rflags & RFLAGS_TF))
+		(void)end_step(vcpu);
+	return svm->step;
+}
+
 bool svm_can_interrupt(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_state(vcpu);
 	const struct vmcb *vmcb = svm->vmcb;
 
-	return (vmcb->save.rflags & RFLAGS_IF) && !(vmcb->control.event & EVENT_VALID) && !svm->step &&
+	return (vmcb->save.rflags & RFLAGS_IF) && !(vmcb->control.event & EVENT_VALID) && !stepping(vcpu) &&
 	       !in_shadow(svm);
 }
 
@@ -52,8 +64,9 @@ void svm_inject_interrupt(struct vcpu *vcpu, uint8_t vector)
 
 /*
  * NMIs nest only behind the IRET that ends the last one (APM 2 15.21.6 is about hardware that keeps count
- * itself). While a step or an event is in the way, the NMI stays requested, and is offered anew after the
- * next exit: a step ends with one, and behind an event comes the kick.
+ * itself), and do not come in the shadow of MOV SS (SDM 3A 6.8.3), which is not told from that of STI. While
+ * a step or an event is in the way, the NMI stays requested, and is offered anew after the next exit: a step
+ * ends with one, and behind an event comes the kick.
  */
 void svm_inject_nmi(struct vcpu *vcpu)
 {
@@ -62,10 +75,12 @@ void svm_inject_nmi(struct vcpu *vcpu)
 
 	if (svm->nmi_blocked) {
 		svm->nmi_pending = true;
-	} else if (svm->step || (control->event & EVENT_VALID)) {
+	} else if (stepping(vcpu) || (control->event & EVENT_VALID) || in_shadow(svm)) {
 		atomic_fetch_or(&vcpu->shared->requests, REQUEST_NMI);
-		if (!svm->step)
+		if (control->event & EVENT_VALID)
 			apic_kick(cpus[this_cpu->index].apic_id);
+		else
+			svm_step(vcpu, STEP_SHADOW);
 	} else {
 		control->event = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
 		control->intercept_instruction |= INTERCEPT_IRET;
@@ -135,6 +150,7 @@ void svm_step(struct vcpu *vcpu, enum step why)
 		svm->guest_traps = vmcb->save.rflags & RFLAGS_TF;
 		vmcb->save.rflags |= RFLAGS_TF;
 		vmcb->control.intercept_exceptions |= STEP_FAULTS;
+		vmcb->control.intercept_instruction |= INTERCEPT_INTN;
 	}
 	svm->step |= (uint8_t)why;
 	if (why == STEP_CR8)
@@ -162,6 +178,7 @@ static unsigned end_step(struct vcpu *vcpu)
 	svm->step = STEP_NONE;
 	svm->shadow_rip = NEVER_A_RIP;
 	svm->vmcb->control.intercept_exceptions &= ~STEP_FAULTS;
+	svm->vmcb->control.intercept_instruction &= ~(uint32_t)INTERCEPT_INTN;
 	if (why & STEP_CR8)
 		take_cr8_back(vcpu, &svm->vmcb->control);
 	vmcb_touch(svm->vmcb);
@@ -170,8 +187,7 @@ static unsigned end_step(struct vcpu *vcpu)
 	return why;
 }
 
-/* The step's instruction has faulted: it has not been executed. */
-static void break_step(struct vcpu *vcpu)
+void svm_break_step(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_state(vcpu);
 
@@ -186,7 +202,7 @@ void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uin
 	struct vmcb_control *control = &svm_vmcb(vcpu)->control;
 
 	if (svm_state(vcpu)->step)
-		break_step(vcpu);
+		svm_break_step(vcpu);
 	control->event = EVENT_VALID | EVENT_EXCEPTION | vector | (has_error ? EVENT_ERROR_VALID : 0);
 	control->event_error = error;
 }

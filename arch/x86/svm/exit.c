@@ -344,10 +344,12 @@ static NORETURN HOT void exit_on_memory(struct vmcb *vmcb)
 
 /*
  * HLT. Most often an interrupt is due that only waited for IF, the window being open for it: then nothing has
- * to wait, and the host's world is not needed. The shadow of the STI before ends with HLT.
+ * to wait, and the host's world is not needed. The shadow of the STI before ends with HLT. The trap that
+ * RFLAGS.TF owes behind it ends it at once (SDM 2A, HLT).
  */
 static NORETURN HOT void exit_on_hlt(struct vmcb *vmcb)
 {
+	const struct svm_vcpu *svm = svm_state(this_vcpu);
 	uint64_t next;
 
 	(void)note(vmcb, EXIT_HLT, VMEXIT_HLT);
@@ -360,6 +362,8 @@ static NORETURN HOT void exit_on_hlt(struct vmcb *vmcb)
 		resume(EXIT_HLT);
 	}
 	vmcb->control.interrupt_shadow = 0;
+	if (unlikely((vmcb->save.rflags & RFLAGS_TF) && (!svm->step || svm->guest_traps)))
+		act(vmcb, EXIT_HLT, EXIT_NEXT, next);
 	act(vmcb, EXIT_HLT, vcpu_wait(this_vcpu, vmcb->save.rflags & RFLAGS_IF), next);
 }
 

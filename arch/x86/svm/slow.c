@@ -87,6 +87,15 @@ static enum exit_action on_iret(struct vcpu *vcpu, uint64_t *next)
 	return EXIT_AGAIN;
 }
 
+/* Intercepted while the guest steps only, as it would save the step's TF. */
+static enum exit_action on_software_interrupt(struct vcpu *vcpu, uint64_t *next)
+{
+	(void)next;
+	if (svm_state(vcpu)->step)
+		svm_break_step(vcpu);
+	return EXIT_AGAIN;
+}
+
 static enum exit_action on_cr8(struct vcpu *vcpu, uint64_t *next)
 {
 	(void)next;
@@ -213,6 +222,7 @@ static const struct exit_row exit_rows[] = {
 	[VMEXIT_VINTR] = {EXIT_WINDOW, on_window},
 	[VMEXIT_RDPMC] = {EXIT_OTHER, on_rdpmc},
 	[VMEXIT_IRET] = {EXIT_OTHER, on_iret},
+	[VMEXIT_SWINT] = {EXIT_OTHER, on_software_interrupt},
 	[VMEXIT_INVD] = {EXIT_OTHER, on_cache_flush},
 	[VMEXIT_INVLPGA] = {EXIT_UNDEFINED, on_undefined},
 	[VMEXIT_FERR_FREEZE] = {EXIT_OTHER, on_ferr_freeze},

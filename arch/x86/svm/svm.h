@@ -122,6 +122,7 @@ void svm_requeue_event(struct vmcb *vmcb);
 /* The guest runs one instruction, and comes back; a fault of that instruction ends the step as well. */
 void svm_step(struct vcpu *vcpu, enum step why);
 void svm_step_done(struct vcpu *vcpu);
+void svm_break_step(struct vcpu *vcpu); /* its instruction has not been executed */
 /* The hypervisor has stood in for an instruction with RFLAGS.TF = 1: #DB follows, the guest's own or a
  * step's. */
 void svm_trap_after_instruction(struct vcpu *vcpu);

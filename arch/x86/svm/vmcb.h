@@ -124,6 +124,7 @@ enum intercept {
 	INTERCEPT_RDPMC = 1u << 15,
 	INTERCEPT_CPUID = 1u << 18,
 	INTERCEPT_IRET = 1u << 20,
+	INTERCEPT_INTN = 1u << 21,
 	INTERCEPT_INVD = 1u << 22,
 	INTERCEPT_HLT = 1u << 24,
 	INTERCEPT_INVLPGA = 1u << 26,
@@ -231,6 +232,7 @@ enum intercept_more { INTERCEPT_MCOMMIT = 1u << 3 };
 	X(VMEXIT_RDPMC, 0x06F, "RDPMC")                                                                      \
 	X(VMEXIT_CPUID, 0x072, "CPUID")                                                                      \
 	X(VMEXIT_IRET, 0x074, "IRET")                                                                        \
+	X(VMEXIT_SWINT, 0x075, "SWINT")                                                                      \
 	X(VMEXIT_INVD, 0x076, "INVD")                                                                        \
 	X(VMEXIT_HLT, 0x078, "HLT")                                                                          \
 	X(VMEXIT_INVLPGA, 0x07A, "INVLPGA")                                                                  \

@@ -3,6 +3,8 @@
  * be taken, and what an exit cut short, which has to be delivered again (25.9.3). One event fits into an
  * entry.
  */
+#include <stdatomic.h>
+
 #include "arch/x86/registers.h"
 #include "arch/x86/vmx/vmx.h"
 
@@ -23,11 +25,21 @@ static void enter_with(enum event_type type, uint32_t vector, bool has_error, ui
 	vmwrite(VMCS_ENTRY_EVENT, info);
 }
 
+/* The single-step trap of an instruction that the hypervisor has done. An entry with an event of ours would
+ * forget it (SDM 3C 27.7.3); without, it is delivered before either window opens. */
+static bool trap_due(uint64_t rflags)
+{
+	return unlikely(rflags & RFLAGS_TF) && (vmread(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_STEP);
+}
+
 bool vmx_can_interrupt(struct vcpu *vcpu)
 {
+	const uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
+
 	(void)vcpu;
-	return (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
-	       !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOV_SS)) && !entry_taken();
+	return (rflags & RFLAGS_IF) &&
+	       !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOV_SS)) && !entry_taken() &&
+	       !trap_due(rflags);
 }
 
 void vmx_inject_interrupt(struct vcpu *vcpu, uint8_t vector)
@@ -36,11 +48,17 @@ void vmx_inject_interrupt(struct vcpu *vcpu, uint8_t vector)
 	enter_with(EVENT_INTERRUPT, vector, false, 0);
 }
 
+/* STI may hold an NMI window back or not (SDM 3C 26.2): behind it the NMI stays requested until the next
+ * exit, that of a HLT among them. */
 void vmx_inject_nmi(struct vcpu *vcpu)
 {
-	if (entry_taken() ||
-	    (vmread(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKING_NMI | BLOCKING_STI | BLOCKING_MOV_SS)))
+	const uint64_t blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (entry_taken() || (blocking & (BLOCKING_NMI | BLOCKING_MOV_SS)) ||
+	    trap_due(vmread(VMCS_GUEST_RFLAGS)))
 		vmx_set_processor_control(vcpu, PROCESSOR_NMI_WINDOW, true);
+	else if (blocking & BLOCKING_STI)
+		atomic_fetch_or(&vcpu->shared->requests, REQUEST_NMI);
 	else
 		enter_with(EVENT_NMI, VECTOR_NMI, false, 0);
 }

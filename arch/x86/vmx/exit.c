@@ -180,7 +180,8 @@ static NORETURN void handle_hlt(struct vcpu *vcpu, uint64_t rip)
 	}
 	if (vmx_of(vcpu)->apic_mode != LAPIC_OFF && (rflags & (RFLAGS_IF | RFLAGS_TF)) == RFLAGS_IF)
 		go_on_if_due(vcpu, rip);
-	action = vcpu_wait(vcpu, rflags & RFLAGS_IF);
+	/* The trap that RFLAGS.TF owes behind HLT ends it at once (SDM 2A, HLT). */
+	action = unlikely(rflags & RFLAGS_TF) ? EXIT_NEXT : vcpu_wait(vcpu, rflags & RFLAGS_IF);
 	if (action == EXIT_NEXT || action == EXIT_LEAVE_NEXT)
 		skip(rip, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
 	if (action == EXIT_NEXT)
