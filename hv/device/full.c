@@ -450,7 +450,7 @@ bool full_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		return lapic_msr_read(vcpu, msr, value);
 	if (msr != MSR_TSC_DEADLINE && msr != MSR_APIC_BASE)
 		return mtrr_read(mtrr_of(vcpu), msr, value);
-	*value = msr == MSR_TSC_DEADLINE ? vcpu->lapic->tsc_deadline : vcpu->apic_base;
+	*value = msr == MSR_TSC_DEADLINE ? lapic_timer_deadline(vcpu) : vcpu->apic_base;
 	return true;
 }
 

@@ -60,7 +60,7 @@ struct lapic {
 	uint32_t task_priority;
 	int32_t pending;  /* the requested vector that the priority lets through, or -1 */
 	bool wired;	  /* the PIC's output reaches this CPU: through LINT0, or because the APIC is off */
-	bool timer_fired; /* one-shot: it has run out */
+	bool timer_fired; /* not periodic: it has run out */
 	uint32_t error_status, error_new;
 	uint64_t command; /* ICR; bits 63:32 as x2APIC has them */
 	uint32_t lvt[LVT_COUNT];
@@ -180,4 +180,5 @@ void lapic_timer_set_count(struct vcpu *vcpu, uint32_t count);
 void lapic_timer_set_divide(struct vcpu *vcpu, uint32_t divide);
 void lapic_timer_set_vector(struct vcpu *vcpu, uint32_t lvt);
 void lapic_timer_set_deadline(struct vcpu *vcpu, uint64_t tsc);
+uint64_t lapic_timer_deadline(struct vcpu *vcpu);
 uint32_t lapic_timer_count(const struct vcpu *vcpu);

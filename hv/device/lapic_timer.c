@@ -57,7 +57,38 @@ static void arm(struct vcpu *vcpu, uint64_t now)
 		       lapic->lvt[LVT_TIMER] & LVT_MASKED ? TIMER_NEVER : lapic->timer_due);
 }
 
-/* Its host timer has been disarmed. */
+/* It is not periodic; a deadline reads 0 from then on (11.5.4.1). */
+static void run_out(struct lapic *lapic)
+{
+	lapic->timer_fired = true;
+	lapic->tsc_deadline = 0;
+	lapic->timer_due = TIMER_NEVER;
+}
+
+/* What was due by now has happened, heard or not: a masked interrupt is lost, and only a periodic timer goes
+ * on. */
+static NOINLINE void settle(struct vcpu *vcpu, uint64_t now)
+{
+	struct lapic *lapic = vcpu->lapic;
+	const uint32_t lvt = lapic->lvt[LVT_TIMER];
+
+	if (now < lapic->timer_due)
+		return;
+	if (is_periodic(lapic))
+		arm(vcpu, now);
+	else
+		run_out(lapic);
+	if (!(lvt & LVT_MASKED))
+		lapic_accept(vcpu, lvt & DELIVERY_VECTOR);
+}
+
+static NOINLINE void settle_and_arm(struct vcpu *vcpu, uint64_t now)
+{
+	settle(vcpu, now);
+	arm(vcpu, now);
+}
+
+/* Its host timer has been disarmed. Most often it is due and heard: that is done without a look at more. */
 void lapic_timer_fire(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
@@ -65,16 +96,13 @@ void lapic_timer_fire(struct vcpu *vcpu)
 	const uint32_t lvt = lapic->lvt[LVT_TIMER];
 
 	if (now < lapic->timer_due || (lvt & LVT_MASKED)) {
-		arm(vcpu, now);
+		settle_and_arm(vcpu, now);
 		return;
 	}
-	if (is_periodic(lapic)) {
+	if (is_periodic(lapic))
 		arm(vcpu, now);
-	} else { /* it has run out */
-		lapic->timer_fired = true;
-		lapic->tsc_deadline = 0;
-		lapic->timer_due = TIMER_NEVER;
-	}
+	else
+		run_out(lapic);
 	lapic_accept(vcpu, lvt & DELIVERY_VECTOR);
 }
 
@@ -110,17 +138,22 @@ uint32_t lapic_timer_count(const struct vcpu *vcpu)
 	return count_at(vcpu->lapic, device_now());
 }
 
-/* The count goes on from where it is, at the new pace. */
+/* The count goes on from where it is, whatever changes that it follows from. */
+static void keep_count(struct lapic *lapic, uint32_t count, uint64_t now)
+{
+	if (count)
+		lapic->timer_start = now - ((uint64_t)(lapic->initial_count - count) << divide_shift(lapic));
+}
+
 void lapic_timer_set_divide(struct vcpu *vcpu, uint32_t divide)
 {
 	struct lapic *lapic = vcpu->lapic;
 	const uint64_t now = device_now();
 	const uint32_t count = count_at(lapic, now);
-	const bool running = count && !lapic->timer_fired;
 
+	settle(vcpu, now);
 	lapic->divide = divide;
-	if (running)
-		lapic->timer_start = now - ((uint64_t)(lapic->initial_count - count) << divide_shift(lapic));
+	keep_count(lapic, count, now);
 	arm(vcpu, now);
 }
 
@@ -131,9 +164,9 @@ void lapic_timer_set_vector(struct vcpu *vcpu, uint32_t lvt)
 	const uint64_t now = device_now();
 	const bool crossed = ((before ^ lvt) & TIMER_MODE_DEADLINE) != 0;
 
-	/* What ran out while it was masked or of another mode is gone. */
-	if (!is_deadline(lapic) && !is_periodic(lapic) && now >= lapic->timer_due)
-		lapic->timer_fired = true;
+	settle(vcpu, now);
+	if (is_periodic(lapic) && (lvt & TIMER_MODE) != TIMER_MODE_PERIODIC)
+		keep_count(lapic, count_at(lapic, now), now); /* this period ends; those before have */
 	lapic->lvt[LVT_TIMER] = lvt;
 	if (crossed) { /* to or from deadline mode: disarmed (11.5.4.1) */
 		lapic->initial_count = 0;
@@ -156,4 +189,11 @@ void lapic_timer_set_deadline(struct vcpu *vcpu, uint64_t tsc)
 		return;
 	}
 	arm(vcpu, 0);
+}
+
+/* In another mode it reads 0. */
+uint64_t lapic_timer_deadline(struct vcpu *vcpu)
+{
+	settle(vcpu, device_now());
+	return is_deadline(vcpu->lapic) ? vcpu->lapic->tsc_deadline : 0;
 }

@@ -465,6 +465,25 @@ static void periodic(void **state)
 	assert_int_equal(pc.vcpu[0].timer[TIMER_LAPIC], start + 777 * 2 * 2001);
 }
 
+/* Made a one-shot, a timer ends the period that it is in. */
+static void last_period(void **state)
+{
+	const uint64_t start = pc.now;
+
+	(void)state;
+	put(0, DIVIDE, 0xB);
+	put(0, TIMER, LVT_MASKED | 0x20030);
+	put(0, INITIAL, 1000);
+	pc_run_until(start + 5300);
+	put(0, TIMER, 0x30);
+	assert_int_equal(peek(0), -1);
+	assert_int_equal(get(0, CURRENT), 700);
+	assert_int_equal(pc.vcpu[0].timer[TIMER_LAPIC], start + 6000);
+	pc_run_until(start + 6000);
+	assert_int_equal(take(0), 0x30);
+	assert_int_equal(pc.vcpu[0].timer[TIMER_LAPIC], TIMER_NEVER);
+}
+
 static void masked_one_shot(void **state)
 {
 	(void)state;
@@ -475,6 +494,20 @@ static void masked_one_shot(void **state)
 	put(0, TIMER, 0x30); /* it ran out unheard */
 	pc_run_until(pc.now + 2000);
 	assert_int_equal(peek(0), -1);
+	put(0, TIMER, LVT_MASKED | 0x30);
+	put(0, INITIAL, 1000);
+	pc_run_until(pc.now + 2000);
+	put(0, DIVIDE, 0xA); /* by 128: nor is there more to come of it at a slower pace */
+	put(0, TIMER, 0x30);
+	assert_int_equal(pc.vcpu[0].timer[TIMER_LAPIC], TIMER_NEVER);
+}
+
+static uint64_t get_deadline(unsigned cpu)
+{
+	uint64_t value;
+
+	assert_true(full_msr_read(&pc.vcpu[cpu], MSR_TSC_DEADLINE, &value));
+	return value;
 }
 
 static void deadline(void **state)
@@ -507,6 +540,87 @@ static void deadline(void **state)
 	assert_true(full_msr_write(vcpu, MSR_TSC_DEADLINE, pc.now + 500));
 	put(0, TIMER, 0x31); /* leaving the mode disarms */
 	assert_int_equal(vcpu->timer[TIMER_LAPIC], TIMER_NEVER);
+}
+
+/* A deadline that passes unheard is spent like any other (11.5.4.1): it reads 0 from then on, and nothing
+ * comes of it when the mask goes. */
+static void masked_deadline(void **state)
+{
+	struct vcpu *vcpu = &pc.vcpu[0];
+	const uint64_t due = pc.now + 500;
+
+	(void)state;
+	put(0, TIMER, LVT_MASKED | 0x40031);
+	assert_true(full_msr_write(vcpu, MSR_TSC_DEADLINE, due));
+	assert_int_equal(vcpu->timer[TIMER_LAPIC], TIMER_NEVER);
+	pc_run_until(due - 1);
+	assert_int_equal(get_deadline(0), due);
+	pc_run_until(due);
+	assert_int_equal(get_deadline(0), 0);
+	put(0, TIMER, 0x40031);
+	assert_int_equal(vcpu->timer[TIMER_LAPIC], TIMER_NEVER);
+	assert_int_equal(peek(0), -1);
+	put(0, TIMER, LVT_MASKED | 0x40031);
+	assert_true(full_msr_write(vcpu, MSR_TSC_DEADLINE, pc.now + 500));
+	pc_run_until(pc.now + 500);
+	put(0, TIMER, 0x40031); /* without a look at it between */
+	assert_int_equal(vcpu->timer[TIMER_LAPIC], TIMER_NEVER);
+	assert_int_equal(peek(0), -1);
+	put(0, TIMER, LVT_MASKED | 0x40031);
+	assert_true(full_msr_write(vcpu, MSR_TSC_DEADLINE, 1)); /* long past */
+	assert_int_equal(get_deadline(0), 0);
+	put(0, TIMER, 0x40031);
+	assert_int_equal(vcpu->timer[TIMER_LAPIC], TIMER_NEVER);
+	assert_int_equal(peek(0), -1);
+}
+
+/* A mask that goes before the deadline has lost nothing. */
+static void deadline_unmasked_in_time(void **state)
+{
+	const uint64_t due = pc.now + 500;
+
+	(void)state;
+	put(0, TIMER, LVT_MASKED | 0x40031);
+	assert_true(full_msr_write(&pc.vcpu[0], MSR_TSC_DEADLINE, due));
+	pc_run_until(due - 1);
+	put(0, TIMER, 0x40031);
+	assert_int_equal(pc.vcpu[0].timer[TIMER_LAPIC], due);
+	pc_run_until(due);
+	assert_int_equal(take(0), 0x31);
+}
+
+/* An access that comes before the host's timer does finds what has happened by then, and loses no interrupt.
+ */
+static void due_before_the_host_timer(void **state)
+{
+	(void)state;
+	put(0, TIMER, 0x40031);
+	assert_true(full_msr_write(&pc.vcpu[0], MSR_TSC_DEADLINE, pc.now + 500));
+	pc.now += 600;
+	assert_int_equal(get_deadline(0), 0);
+	assert_int_equal(take(0), 0x31);
+	put(0, EOI, 0);
+	pc_run_until(pc.now + 1000);
+	assert_int_equal(peek(0), -1);
+	assert_true(full_msr_write(&pc.vcpu[0], MSR_TSC_DEADLINE, pc.now + 500));
+	pc.now += 600;
+	put(0, TIMER, LVT_MASKED | 0x40031);
+	assert_int_equal(take(0), 0x31);
+}
+
+/* In another mode the register reads 0, as after a reset, whatever it held (11.5.4.1). */
+static void deadline_of_another_mode(void **state)
+{
+	(void)state;
+	put(0, TIMER, 0x40031);
+	assert_true(full_msr_write(&pc.vcpu[0], MSR_TSC_DEADLINE, pc.now + 500));
+	lapic_reset(&pc.vcpu[0], false);
+	assert_int_equal(get_deadline(0), 0);
+	put(0, TIMER, 0x40031);
+	assert_int_equal(get_deadline(0), 0);
+	assert_true(full_msr_write(&pc.vcpu[0], MSR_TSC_DEADLINE, pc.now + 500));
+	put(0, TIMER, 0x31);
+	assert_int_equal(get_deadline(0), 0);
 }
 
 static void early_timer(void **state)
@@ -785,8 +899,13 @@ int main(void)
 					   TEST(one_shot),
 					   TEST(divides),
 					   TEST(periodic),
+					   TEST(last_period),
 					   TEST(masked_one_shot),
 					   TEST(deadline),
+					   TEST(masked_deadline),
+					   TEST(deadline_unmasked_in_time),
+					   TEST(due_before_the_host_timer),
+					   TEST(deadline_of_another_mode),
 					   TEST(early_timer),
 					   TEST(page_takes_and_gives),
 					   TEST(page_is_where_interrupts_go),
