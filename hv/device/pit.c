@@ -21,7 +21,7 @@
 #define READ_BACK_FIRST	      1 /* bit of channel 0 */
 
 #define STATUS_OUTPUT 0x80u
-#define STATUS_NULL   0x40u /* the count has not been loaded yet */
+#define STATUS_NULL   0x40u /* the count has not been taken yet */
 
 #define ACCESS_LATCH 0
 #define ACCESS_LOW   1
@@ -48,9 +48,27 @@ static uint64_t elapsed_ticks(const struct pit *pit, const struct pit_channel *c
 	return channel->ticks_before + scale_ticks(now - channel->start, pit->tsc_hz, PIT_HZ, false);
 }
 
+/* When the counter reaches `ticks`, which it has not yet, or has just. */
+static uint64_t time_of(const struct pit *pit, const struct pit_channel *channel, uint64_t ticks)
+{
+	return channel->start + scale_ticks(ticks - channel->ticks_before, PIT_HZ, pit->tsc_hz, true);
+}
+
 static bool is_periodic(const struct pit_channel *channel)
 {
 	return channel->mode == RATE || channel->mode == SQUARE;
+}
+
+/* Modes 1 and 5 count only when the gate has triggered them. */
+static bool is_triggered(const struct pit_channel *channel)
+{
+	return channel->mode == ONE_SHOT || channel->mode == GATED_STROBE;
+}
+
+/* An odd square wave is high for one tick more than low. */
+static uint32_t high_half(uint32_t reload)
+{
+	return (reload + 1) / 2;
 }
 
 static bool output(const struct pit_channel *channel, uint64_t ticks)
@@ -64,15 +82,15 @@ static bool output(const struct pit_channel *channel, uint64_t ticks)
 	case TERMINAL_COUNT:
 	case ONE_SHOT: return ticks >= reload;
 	case RATE: return ticks % reload != reload - 1;
-	case SQUARE: return ticks % reload < (reload + 1) / 2;
+	case SQUARE: return ticks % reload < high_half(reload);
 	default: return ticks != reload;
 	}
 }
 
-/* Half a square wave counts down by two; an odd count has the high half one tick longer. */
+/* Half a square wave counts down by two. */
 static uint32_t square_count(uint32_t reload, uint64_t ticks)
 {
-	const uint32_t phase = (uint32_t)(ticks % reload), half = (reload + 1) / 2;
+	const uint32_t phase = (uint32_t)(ticks % reload), half = high_half(reload);
 
 	return (reload & ~1u) - 2 * (phase < half ? phase : phase - half);
 }
@@ -107,6 +125,51 @@ static uint16_t counter(const struct pit_channel *channel, uint64_t ticks)
 }
 
 /*
+ * A count that waits: in modes 2 and 3 for the end of the period or of the half that the output is in, in
+ * modes 1 and 5 for the gate, which is what the others go by when it comes first ("Mode definitions").
+ */
+
+/* The tick at which a count written at `ticks` is taken. */
+static uint64_t next_turn(const struct pit_channel *channel, uint64_t ticks)
+{
+	const uint32_t reload = channel->reload, half = high_half(reload);
+	const uint64_t begin = ticks - ticks % reload;
+
+	return begin + (channel->mode == SQUARE && ticks - begin < half ? half : reload);
+}
+
+/* Where in the new period the counter is then: a square wave that was high goes on low. */
+static uint32_t ticks_at_turn(const struct pit_channel *channel)
+{
+	return channel->turn % channel->reload ? high_half(channel->next_reload) % channel->next_reload : 0;
+}
+
+static void take_count(struct pit_channel *channel)
+{
+	if (channel->next_reload)
+		channel->reload = channel->next_reload;
+	channel->next_reload = 0;
+}
+
+static bool awaits_turn(const struct pit_channel *channel)
+{
+	return channel->next_reload && channel->running && is_periodic(channel);
+}
+
+/* Before a channel is looked at or changed. */
+static void catch_up(const struct pit *pit, struct pit_channel *channel, uint64_t now)
+{
+	uint32_t ticks;
+
+	if (likely(!awaits_turn(channel)) || elapsed_ticks(pit, channel, now) < channel->turn)
+		return;
+	ticks = ticks_at_turn(channel);
+	channel->start = time_of(pit, channel, channel->turn);
+	channel->ticks_before = ticks;
+	take_count(channel);
+}
+
+/*
  * Channel 0's interrupt
  */
 
@@ -123,24 +186,32 @@ static uint64_t next_rise(const struct pit_channel *channel, uint64_t ticks)
 	return ticks < at ? at : PIT_NEVER;
 }
 
+/* The turn is a rise itself, or the fall before one of the new count. */
+static uint64_t edge_after_turn(const struct pit *pit, const struct pit_channel *channel)
+{
+	const uint32_t ticks = ticks_at_turn(channel), rest = ticks ? channel->next_reload - ticks : 0;
+
+	return time_of(pit, channel, channel->turn) + scale_ticks(rest, PIT_HZ, pit->tsc_hz, true);
+}
+
 static void find_edge(struct pit *pit, uint64_t now)
 {
 	const struct pit_channel *channel = &pit->channel[0];
 	const uint64_t rise = next_rise(channel, elapsed_ticks(pit, channel, now));
 
-	pit->edge = rise;
-	if (rise != PIT_NEVER)
-		pit->edge =
-			channel->start + scale_ticks(rise - channel->ticks_before, PIT_HZ, pit->tsc_hz, true);
+	pit->edge = rise == PIT_NEVER ? PIT_NEVER : time_of(pit, channel, rise);
+	if (unlikely(awaits_turn(channel)))
+		pit->edge = edge_after_turn(pit, channel);
 }
 
 uint64_t pit_take_edges(struct pit *pit, uint64_t now)
 {
-	const struct pit_channel *channel = &pit->channel[0];
+	struct pit_channel *channel = &pit->channel[0];
 	uint64_t edges = 1;
 
 	if (now < pit->edge)
 		return 0;
+	catch_up(pit, channel, now);
 	if (is_periodic(channel))
 		edges += elapsed_ticks(pit, channel, now) / channel->reload -
 			 elapsed_ticks(pit, channel, pit->edge) / channel->reload;
@@ -148,10 +219,11 @@ uint64_t pit_take_edges(struct pit *pit, uint64_t now)
 	return edges;
 }
 
-bool pit_output(const struct pit *pit, unsigned channel, uint64_t now)
+bool pit_output(struct pit *pit, unsigned channel, uint64_t now)
 {
-	const struct pit_channel *one = &pit->channel[channel];
+	struct pit_channel *one = &pit->channel[channel];
 
+	catch_up(pit, one, now);
 	return output(one, elapsed_ticks(pit, one, now));
 }
 
@@ -166,15 +238,36 @@ static void replan(struct pit *pit, const struct pit_channel *channel, uint64_t 
 		find_edge(pit, now);
 }
 
-static void load(struct pit *pit, struct pit_channel *channel, uint16_t value, uint64_t now)
+static uint32_t reload_of(const struct pit_channel *channel, uint16_t value)
 {
 	if (channel->bcd)
-		channel->reload = value ? from_bcd(value) : COUNT_BCD;
-	else
-		channel->reload = value ? value : COUNT_BINARY;
+		return value ? from_bcd(value) : COUNT_BCD;
+	return value ? value : COUNT_BINARY;
+}
+
+/* An edge that is due already stays so until it is taken. */
+static void wait_for_turn(struct pit *pit, struct pit_channel *channel, uint64_t now)
+{
+	channel->turn = next_turn(channel, elapsed_ticks(pit, channel, now));
+	if (channel == &pit->channel[0] && now < pit->edge)
+		find_edge(pit, now);
+}
+
+static void load(struct pit *pit, struct pit_channel *channel, uint16_t value, uint64_t now)
+{
+	const bool first = !channel->loaded;
+
+	catch_up(pit, channel, now);
+	channel->next_reload = reload_of(channel, value);
 	channel->loaded = true;
-	if (channel->mode == ONE_SHOT || channel->mode == GATED_STROBE)
-		return; /* the gate starts these */
+	if (first && is_triggered(channel))
+		channel->reload = channel->next_reload; /* something to be read before the trigger */
+	if (is_triggered(channel) || (is_periodic(channel) && !first)) {
+		if (awaits_turn(channel))
+			wait_for_turn(pit, channel, now);
+		return;
+	}
+	take_count(channel);
 	channel->ticks_before = 0;
 	channel->start = now;
 	channel->running = channel->gate;
@@ -202,6 +295,7 @@ static void latch_count(const struct pit *pit, struct pit_channel *channel, uint
 {
 	if (channel->count_latched)
 		return;
+	catch_up(pit, channel, now);
 	channel->latch = counter(channel, elapsed_ticks(pit, channel, now));
 	channel->count_latched = true;
 }
@@ -210,9 +304,10 @@ static void latch_status(const struct pit *pit, struct pit_channel *channel, uin
 {
 	if (channel->status_latched)
 		return;
+	catch_up(pit, channel, now);
 	channel->status =
 		(uint8_t)((output(channel, elapsed_ticks(pit, channel, now)) ? STATUS_OUTPUT : 0u) |
-			  (channel->loaded ? 0u : STATUS_NULL) |
+			  (channel->loaded && !channel->next_reload ? 0u : STATUS_NULL) |
 			  (unsigned)channel->access << CONTROL_ACCESS_SHIFT |
 			  (unsigned)channel->mode << CONTROL_MODE_SHIFT | (channel->bcd ? CONTROL_BCD : 0u));
 	channel->status_latched = true;
@@ -241,6 +336,7 @@ static void set_mode(struct pit_channel *channel, uint8_t access, uint8_t value)
 	channel->write_high = channel->read_high = false;
 	channel->count_latched = channel->status_latched = false;
 	channel->ticks_before = 0;
+	channel->next_reload = 0;
 }
 
 static void write_control(struct pit *pit, uint8_t value, uint64_t now)
@@ -267,6 +363,7 @@ static uint8_t read_count(const struct pit *pit, struct pit_channel *channel, ui
 		channel->status_latched = false;
 		return channel->status;
 	}
+	catch_up(pit, channel, now);
 	count = channel->count_latched ? channel->latch : counter(channel, elapsed_ticks(pit, channel, now));
 	high = channel->access == ACCESS_HIGH || (channel->access == ACCESS_BOTH && channel->read_high);
 	if (channel->access == ACCESS_BOTH)
@@ -284,8 +381,10 @@ static void set_gate(struct pit *pit, struct pit_channel *channel, bool gate, ui
 
 	if (gate == channel->gate)
 		return;
+	catch_up(pit, channel, now);
 	channel->gate = gate;
 	if (gate) {
+		take_count(channel);
 		channel->ticks_before = resumes ? channel->ticks_before : 0;
 		channel->start = now;
 		channel->running = channel->loaded;
@@ -295,7 +394,7 @@ static void set_gate(struct pit *pit, struct pit_channel *channel, bool gate, ui
 	}
 }
 
-static uint8_t read_system(const struct pit *pit, uint64_t now)
+static uint8_t read_system(struct pit *pit, uint64_t now)
 {
 	const uint64_t ticks = scale_ticks(now, pit->tsc_hz, PIT_HZ, false);
 

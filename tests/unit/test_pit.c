@@ -1,10 +1,12 @@
 /*
- * The 8254 by its data sheet: modes, latches, read-back, gate; and no drift over a day of ticks.
+ * The 8254 by its data sheet: modes, when each takes a new count, latches, read-back, gate; and no drift over
+ * a day of ticks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "hv/device/pit.h"
@@ -148,6 +150,362 @@ static void software_strobe(void **state)
 	assert_int_equal(pit.edge, PIT_NEVER);
 }
 
+/* Only the count, both bytes: no control word. */
+static void rewrite(unsigned channel, uint16_t count)
+{
+	pit_write(&pit, (uint16_t)(0x40 + channel), (uint8_t)count, now);
+	pit_write(&pit, (uint16_t)(0x40 + channel), (uint8_t)(count >> 8), now);
+}
+
+/* Read-back of the status alone: bit 6 until the count that was written last is taken. */
+static bool null_count(unsigned channel)
+{
+	pit_write(&pit, CONTROL, (uint8_t)(0xE0 | 2u << channel), now);
+	return pit_read(&pit, (uint16_t)(0x40 + channel), now) & 0x40;
+}
+
+/* Mode 2: the period goes on to its end, and the next is the first of the new length. */
+static void rate_takes_a_count_at_its_end(void **state)
+{
+	const uint64_t start = now;
+
+	(void)state;
+	program(0, 2, 1000);
+	assert_false(null_count(0));
+	now = after(start, 300);
+	rewrite(0, 5000);
+	rewrite(0, 200); /* the last one counts */
+	assert_true(null_count(0));
+	assert_int_equal(pit.edge, after(start, 1000));
+	now = after(start, 999);
+	assert_int_equal(read_count(0), 1);
+	assert_false(pit_output(&pit, 0, now));
+	assert_true(null_count(0));
+	now = after(start, 1000);
+	assert_int_equal(1, pit_take_edges(&pit, now));
+	assert_false(null_count(0));
+	assert_int_equal(read_count(0), 200);
+	assert_int_equal(pit.edge, after(after(start, 1000), 200));
+	now = pit.edge;
+	assert_int_equal(1, pit_take_edges(&pit, now));
+}
+
+/* As before, but nobody looks until long after; or only the guest, who reads the counter first. */
+static void edges_around_a_new_rate(void **state)
+{
+	(void)state;
+	for (unsigned looks = 0; looks < 2; looks++) {
+		const uint64_t start = now;
+
+		program(0, 2, 1000);
+		now = after(start, 300);
+		rewrite(0, 200);
+		now = after(start, 1000 + 5 * 200 + 50);
+		if (looks)
+			assert_int_equal(read_count(0), 150);
+		assert_int_equal(6, pit_take_edges(&pit, now));
+		assert_int_equal(0, pit_take_edges(&pit, now));
+		assert_int_equal(read_count(0), 150);
+		assert_int_equal(pit.edge, after(after(start, 1000), 6 * 200));
+	}
+}
+
+/* An edge that has passed, and nobody has taken, is not lost to a count that waits. */
+static void overdue_edge_outlives_a_new_rate(void **state)
+{
+	const uint64_t start = now;
+
+	(void)state;
+	program(0, 2, 1000);
+	now = after(start, 1100);
+	rewrite(0, 200);
+	assert_int_equal(pit.edge, after(start, 1000));
+	assert_int_equal(1, pit_take_edges(&pit, now));
+	assert_int_equal(pit.edge, after(start, 2000));
+	now = after(start, 2100);
+	assert_int_equal(1, pit_take_edges(&pit, now));
+	assert_int_equal(pit.edge, after(after(start, 2000), 200));
+}
+
+/* A guest that writes a count in each period loses no time by it. */
+static void new_rates_do_not_drift(void **state)
+{
+	const uint64_t start = now;
+
+	(void)state;
+	program(0, 2, 1000);
+	for (unsigned i = 1; i <= 10000; i++) {
+		rewrite(0, i % 2 ? 999 : 1000);
+		now = pit.edge;
+		assert_int_equal(1, pit_take_edges(&pit, now));
+	}
+	assert_in_range(now, after(start, 5000 * 1999 + 1), after(start, 5000 * 1999 + 1) + 10000);
+}
+
+/* Mode 3: at the end of the half, so that the other half is the new wave's. */
+static void square_wave_takes_a_count_at_its_half(void **state)
+{
+	const uint64_t start = now;
+	uint64_t turn;
+
+	(void)state;
+	program(0, 3, 1000);
+	now = after(start, 100); /* high */
+	rewrite(0, 301);
+	turn = after(start, 500);
+	assert_int_equal(pit.edge, after(turn, 150));
+	now = after(start, 499);
+	assert_true(pit_output(&pit, 0, now));
+	assert_true(null_count(0));
+	now = turn;
+	assert_false(pit_output(&pit, 0, now));
+	assert_false(null_count(0));
+	assert_int_equal(read_count(0), 300);
+	assert_false(pit_output(&pit, 0, after(turn, 149)));
+	now = after(turn, 150);
+	assert_int_equal(1, pit_take_edges(&pit, now));
+	assert_true(pit_output(&pit, 0, now));
+	assert_int_equal(pit.edge, after(turn, 150 + 301));
+	now = after(turn, 150 + 200); /* low */
+	assert_false(pit_output(&pit, 0, now));
+	rewrite(0, 10);
+	assert_int_equal(pit.edge, after(turn, 150 + 301));
+	turn = pit.edge;
+	now = after(turn, 35); /* late: four edges */
+	assert_int_equal(4, pit_take_edges(&pit, now));
+	assert_int_equal(pit.edge, after(turn, 40));
+}
+
+static void edges_around_a_new_square_wave(void **state)
+{
+	(void)state;
+	for (unsigned looks = 0; looks < 2; looks++) {
+		const uint64_t start = now;
+
+		program(0, 3, 1000);
+		now = after(start, 100);
+		rewrite(0, 100);
+		now = after(start, 500 + 50 + 3 * 100 + 70);
+		if (looks)
+			assert_false(pit_output(&pit, 0, now));
+		assert_int_equal(4, pit_take_edges(&pit, now));
+		assert_false(pit_output(&pit, 0, now));
+		assert_int_equal(pit.edge, after(after(start, 500), 50 + 4 * 100));
+	}
+}
+
+/*
+ * Modes 2 and 3 against a chip that really counts, tick by tick, while counts are written at any moment and
+ * edges taken late. One TSC tick is one of the 8254's here.
+ */
+
+struct chip {
+	unsigned mode, reload, phase, waiting;
+	uint64_t rises;
+};
+
+static unsigned half_of(unsigned reload)
+{
+	return (reload + 1) / 2;
+}
+
+static void take_waiting(struct chip *chip, bool at_half)
+{
+	if (chip->waiting)
+		chip->reload = chip->waiting;
+	chip->waiting = 0;
+	chip->phase = at_half ? half_of(chip->reload) : 0;
+}
+
+static void tick(struct chip *chip)
+{
+	chip->phase++;
+	if (chip->phase == chip->reload) {
+		chip->rises++;
+		take_waiting(chip, false);
+	} else if (chip->mode == 3 && chip->phase == half_of(chip->reload)) {
+		take_waiting(chip, true);
+	}
+}
+
+static bool output_of(const struct chip *chip)
+{
+	return chip->mode == 2 ? chip->phase != chip->reload - 1 : chip->phase < half_of(chip->reload);
+}
+
+static unsigned count_of(const struct chip *chip)
+{
+	const unsigned half = half_of(chip->reload);
+
+	if (chip->mode == 2)
+		return chip->reload - chip->phase;
+	return (chip->reload & ~1u) - 2 * (chip->phase < half ? chip->phase : chip->phase - half);
+}
+
+static uint64_t next_rise_of(struct chip chip)
+{
+	const uint64_t rises = chip.rises;
+	uint64_t at = now;
+
+	for (; chip.rises == rises; at++)
+		tick(&chip);
+	return at;
+}
+
+static unsigned some(unsigned least, unsigned below)
+{
+	return least + (unsigned)rand() % (below - least);
+}
+
+static void compare_with(struct chip *chip)
+{
+	uint64_t taken = 0;
+
+	for (unsigned i = 0; i < 200; i++) {
+		for (unsigned ticks = some(0, 40); ticks; ticks--, now++)
+			tick(chip);
+		if (some(0, 2)) {
+			assert_int_equal(read_count(0), count_of(chip));
+			assert_int_equal(pit_output(&pit, 0, now), output_of(chip));
+			assert_int_equal(null_count(0), chip->waiting != 0);
+		}
+		if (!some(0, 3))
+			continue; /* late */
+		taken += pit_take_edges(&pit, now);
+		assert_int_equal(taken, chip->rises);
+		assert_int_equal(pit.edge, next_rise_of(*chip));
+		if (some(0, 2)) {
+			chip->waiting = some(2, 30);
+			rewrite(0, (uint16_t)chip->waiting);
+			assert_int_equal(pit.edge, next_rise_of(*chip));
+		}
+	}
+}
+
+static void like_a_chip_that_counts(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 500; seed++) {
+		struct chip chip = {.mode = 2 + seed % 2};
+
+		srand(seed);
+		chip.reload = some(2, 30);
+		pit_reset(&pit, 0);
+		program(0, chip.mode, (uint16_t)chip.reload);
+		compare_with(&chip);
+	}
+}
+
+/* Modes 0 and 4: at once, and for mode 0 the output is low until the new count has run out. */
+static void a_count_that_does_not_wait(void **state)
+{
+	uint64_t start;
+
+	(void)state;
+	program(0, 0, 100);
+	now = after(now, 200);
+	assert_true(pit_output(&pit, 0, now));
+	start = now;
+	rewrite(0, 50);
+	assert_false(pit_output(&pit, 0, now));
+	assert_false(null_count(0));
+	assert_int_equal(pit.edge, after(start, 50));
+	now = after(start, 20);
+	pit_write(&pit, CONTROL, 0x10, now); /* low byte alone: no first byte that would stop it */
+	pit_write(&pit, 0x40, 30, now);
+	assert_int_equal(pit.edge, after(now, 30));
+	program(0, 4, 100);
+	now = after(now, 60);
+	pit_write(&pit, 0x40, 10, now); /* the first byte of mode 4 changes nothing */
+	assert_int_equal(read_count(0), 40);
+	pit_write(&pit, 0x40, 0, now);
+	assert_false(null_count(0));
+	assert_int_equal(read_count(0), 10);
+	assert_int_equal(pit.edge, after(now, 11));
+}
+
+static void trigger(void)
+{
+	pit_write(&pit, SYSTEM, 0x00, now);
+	pit_write(&pit, SYSTEM, 0x01, now);
+}
+
+/* Modes 1 and 5: the pulse goes on as it was; the next trigger takes the count. */
+static void a_count_that_waits_for_its_trigger(void **state)
+{
+	static const uint8_t modes[] = {1, 5};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t start;
+
+		program(2, modes[i], 50);
+		assert_true(null_count(2));
+		trigger();
+		start = now;
+		assert_false(null_count(2));
+		now = after(start, 20);
+		rewrite(2, 80);
+		assert_true(null_count(2));
+		assert_int_equal(read_count(2), 30);
+		assert_int_not_equal(pit_output(&pit, 2, after(start, 49)),
+				     pit_output(&pit, 2, after(start, 50)));
+		now = after(start, 60); /* run out, and not begun anew */
+		assert_true(null_count(2));
+		assert_int_equal(read_count(2), 0x10000 - 10);
+		trigger();
+		start = now;
+		assert_false(null_count(2));
+		assert_int_equal(read_count(2), 80);
+		now = after(start, 30);
+		trigger(); /* in the middle: from the beginning, the same count */
+		assert_int_equal(read_count(2), 80);
+	}
+}
+
+/* A trigger that comes before the end of the period takes the count, too; a closed gate stops both. */
+static void the_gate_overtakes_the_period(void **state)
+{
+	(void)state;
+	for (unsigned mode = 2; mode <= 3; mode++) {
+		uint64_t start = now;
+
+		pit_write(&pit, SYSTEM, 0x01, now);
+		program(2, mode, 1000);
+		now = after(start, 100);
+		rewrite(2, 300);
+		trigger();
+		assert_false(null_count(2));
+		assert_int_equal(read_count(2), 300);
+		start = now;
+		now = after(start, 10);
+		pit_write(&pit, SYSTEM, 0x00, now);
+		rewrite(2, 40);
+		now = after(start, 100000);
+		assert_true(null_count(2));
+		assert_int_equal(read_count(2), mode == 2 ? 290 : 280);
+		assert_true(pit_output(&pit, 2, now));
+		pit_write(&pit, SYSTEM, 0x01, now);
+		assert_false(null_count(2));
+		assert_int_equal(read_count(2), 40);
+	}
+}
+
+/* A control word forgets a count that waited, and the first one after it does not wait. */
+static void a_control_word_starts_anew(void **state)
+{
+	(void)state;
+	program(0, 2, 1000);
+	now = after(now, 10);
+	rewrite(0, 500);
+	pit_write(&pit, CONTROL, 0x34, now);
+	assert_true(null_count(0));
+	assert_int_equal(pit.edge, PIT_NEVER);
+	rewrite(0, 700);
+	assert_false(null_count(0));
+	assert_int_equal(pit.edge, after(now, 700));
+}
+
 static void one_byte_access(void **state)
 {
 	(void)state;
@@ -277,18 +635,30 @@ static void refresh_toggles(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test_setup(rate_generator, reset),
-					   cmocka_unit_test_setup(never_drifts, reset),
-					   cmocka_unit_test_setup(square_wave, reset),
-					   cmocka_unit_test_setup(terminal_count, reset),
-					   cmocka_unit_test_setup(software_strobe, reset),
-					   cmocka_unit_test_setup(one_byte_access, reset),
-					   cmocka_unit_test_setup(bcd, reset),
-					   cmocka_unit_test_setup(latch_holds, reset),
-					   cmocka_unit_test_setup(read_back, reset),
-					   cmocka_unit_test_setup(gate_of_channel_2, reset),
-					   cmocka_unit_test_setup(gated_modes, reset),
-					   cmocka_unit_test_setup(refresh_toggles, reset)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(rate_generator, reset),
+		cmocka_unit_test_setup(never_drifts, reset),
+		cmocka_unit_test_setup(square_wave, reset),
+		cmocka_unit_test_setup(terminal_count, reset),
+		cmocka_unit_test_setup(software_strobe, reset),
+		cmocka_unit_test_setup(rate_takes_a_count_at_its_end, reset),
+		cmocka_unit_test_setup(edges_around_a_new_rate, reset),
+		cmocka_unit_test_setup(overdue_edge_outlives_a_new_rate, reset),
+		cmocka_unit_test_setup(new_rates_do_not_drift, reset),
+		cmocka_unit_test_setup(square_wave_takes_a_count_at_its_half, reset),
+		cmocka_unit_test_setup(edges_around_a_new_square_wave, reset),
+		cmocka_unit_test_setup(like_a_chip_that_counts, reset),
+		cmocka_unit_test_setup(a_count_that_does_not_wait, reset),
+		cmocka_unit_test_setup(a_count_that_waits_for_its_trigger, reset),
+		cmocka_unit_test_setup(the_gate_overtakes_the_period, reset),
+		cmocka_unit_test_setup(a_control_word_starts_anew, reset),
+		cmocka_unit_test_setup(one_byte_access, reset),
+		cmocka_unit_test_setup(bcd, reset),
+		cmocka_unit_test_setup(latch_holds, reset),
+		cmocka_unit_test_setup(read_back, reset),
+		cmocka_unit_test_setup(gate_of_channel_2, reset),
+		cmocka_unit_test_setup(gated_modes, reset),
+		cmocka_unit_test_setup(refresh_toggles, reset)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
