@@ -48,6 +48,7 @@ UNIT_uart       := hv/device/uart.c
 UNIT_pic        := hv/device/pic.c
 UNIT_pit        := hv/device/pit.c
 UNIT_guest_walk := arch/x86/guest_walk.c
+UNIT_arithmetic := hv/core/arithmetic.c arch/x86/decode.c
 UNIT_ioapic     := hv/device/ioapic.c
 UNIT_rtc        := hv/device/rtc.c
 UNIT_mtrr       := hv/device/mtrr.c

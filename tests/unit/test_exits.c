@@ -22,6 +22,8 @@
 #define CODE_32BIT 0xC9B
 #define CODE_16BIT 0x09B
 #define STATUS	   0x8D5u
+#define ZERO	   0x040u
+#define SIGN	   0x080u
 
 #define PAGE_BITS 7ull
 
@@ -151,6 +153,180 @@ static void exchanges(void **state)
 	assert_int_equal(read_device(INITIAL), 0x2222);
 }
 
+/*
+ * Narrow and wide forms, on the window of the I/O APIC: it takes each size, a narrow value as the whole
+ * register, and is read in parts. Behind it stands the first half of a redirection entry.
+ */
+
+#define WINDOW	   (PC_IOAPIC_ADDRESS + 0x10)
+#define ENTRY_KEPT 0x1AFFFu /* a masked edge without delivery status and remote IRR */
+
+static void set_window(uint32_t value)
+{
+	full_mmio_write(vcpu, gpa(PC_IOAPIC_ADDRESS), 4, 0x12);
+	full_mmio_write(vcpu, gpa(WINDOW), 4, value);
+	assert_int_equal(read_device(WINDOW), value);
+}
+
+static void exchanges_by_form(void **state)
+{
+	(void)state;
+	set_window(0x10234);
+	vcpu->regs.rbx = 0x1122334455667788;
+	RUN(WINDOW, 0x86, 0x18); /* xchg [rax], bl */
+	assert_int_equal(vcpu->regs.rbx, 0x1122334455667734);
+	assert_int_equal(read_device(WINDOW), 0x88);
+	vcpu->regs.rbx = 0x11223344556655AA;
+	RUN(WINDOW, 0x86, 0x38); /* bh */
+	assert_int_equal(vcpu->regs.rbx, 0x11223344556688AA);
+	assert_int_equal(read_device(WINDOW), 0x55);
+	set_window(0x10A5B);
+	vcpu->regs.rbx = 0x1122334455660123;
+	RUN(WINDOW, 0x66, 0x87, 0x18);
+	assert_int_equal(vcpu->regs.rbx, 0x1122334455660A5B);
+	assert_int_equal(read_device(WINDOW), 0x123);
+	vcpu->regs.rbx = 0x1122334400010C0D;
+	RUN(WINDOW, 0xF0, 0x48, 0x87, 0x18); /* lock xchg [rax], rbx */
+	assert_int_equal(vcpu->regs.rbx, 0x123);
+	assert_int_equal(read_device(WINDOW), 0x10C0D);
+}
+
+static void stores_by_form(void **state)
+{
+	(void)state;
+	set_window(0x10000);
+	vcpu->regs.rax = 0x1122334455664A3B;
+	RUN(WINDOW, 0x88, 0x20); /* mov [rax], ah */
+	assert_int_equal(read_device(WINDOW), 0x4A);
+	RUN(WINDOW, 0x88, 0x00);
+	assert_int_equal(read_device(WINDOW), 0x3B);
+	vcpu->regs.rsi = 0x11223344556677C5;
+	RUN(WINDOW, 0x40, 0x88, 0x30); /* mov [rax], sil: with REX no DH */
+	assert_int_equal(read_device(WINDOW), 0xC5);
+	RUN(WINDOW, 0xC6, 0x00, 0xFE);
+	assert_int_equal(read_device(WINDOW), 0xFE);
+	RUN(WINDOW, 0x66, 0xC7, 0x00, 0x21, 0x0A);
+	assert_int_equal(read_device(WINDOW), 0xA21);
+	RUN(WINDOW, 0x66, 0x89, 0x00);
+	assert_int_equal(read_device(WINDOW), 0x4A3B & ENTRY_KEPT);
+	RUN(WINDOW, 0x48, 0xC7, 0x00, 0xFF, 0x07, 0x01, 0x80); /* eight bytes, the upper half ones */
+	assert_int_equal(read_device(WINDOW), 0x107FF);
+	vcpu->regs.r8 = 0x10099;
+	vcpu->regs.r15 = 0x1234567800010877;
+	RUN(WINDOW, 0x44, 0x89, 0x00);
+	assert_int_equal(read_device(WINDOW), 0x10099);
+	RUN(WINDOW, 0x4C, 0x89, 0x38); /* mov [rax], r15 */
+	assert_int_equal(read_device(WINDOW), 0x10877);
+	RUN(WINDOW, 0x44, 0x88, 0x38); /* r15b */
+	assert_int_equal(read_device(WINDOW), 0x77);
+}
+
+/* The upper part of the register that stays, is cleared or is filled with the sign. */
+static void loads_by_form(void **state)
+{
+	static const struct {
+		uint8_t bytes[4];
+		uint64_t r9; /* from all ones, of 109F6h */
+	} rows[] = {
+		{{0x44, 0x8A, 0x08}, 0xFFFFFFFFFFFFFFF6},	/* mov r9b, [rax] */
+		{{0x66, 0x44, 0x8B, 0x08}, 0xFFFFFFFFFFFF09F6}, /* r9w */
+		{{0x44, 0x8B, 0x08}, 0x109F6},			/* r9d */
+		{{0x4C, 0x8B, 0x08}, 0x109F6},			/* r9 */
+		{{0x44, 0x0F, 0xB6, 0x08}, 0xF6},		/* movzx r9d, byte */
+		{{0x4C, 0x0F, 0xB6, 0x08}, 0xF6},
+		{{0x44, 0x0F, 0xB7, 0x08}, 0x9F6}, /* movzx r9d, word */
+		{{0x4C, 0x0F, 0xB7, 0x08}, 0x9F6},
+		{{0x44, 0x0F, 0xBE, 0x08}, 0xFFFFFFF6}, /* movsx r9d, byte */
+		{{0x4C, 0x0F, 0xBE, 0x08}, 0xFFFFFFFFFFFFFFF6},
+		{{0x44, 0x0F, 0xBF, 0x08}, 0x9F6}, /* movsx r9d, word */
+		{{0x4C, 0x0F, 0xBF, 0x08}, 0x9F6},
+		{{0x4C, 0x63, 0x08}, 0x109F6}, /* movsxd r9, dword */
+	};
+
+	(void)state;
+	set_window(0x109F6);
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		vcpu->regs.r9 = UINT64_MAX;
+		run(WINDOW, rows[i].bytes, rows[i].bytes[3] ? 4 : 3);
+		assert_int_equal(vcpu->regs.r9, rows[i].r9);
+	}
+	vcpu->regs.rdx = UINT64_MAX;
+	RUN(WINDOW, 0x66, 0x0F, 0xB6, 0x10); /* movzx dx, byte [rax] */
+	assert_int_equal(vcpu->regs.rdx, 0xFFFFFFFFFFFF00F6);
+	full_mmio_write(vcpu, gpa(INITIAL), 4, 0x80019234);
+	RUN(INITIAL, 0x48, 0x0F, 0xBF, 0x10); /* movsx rdx, word: a sign to extend */
+	assert_int_equal(vcpu->regs.rdx, 0xFFFFFFFFFFFF9234);
+	RUN(INITIAL, 0x0F, 0xBF, 0x10);
+	assert_int_equal(vcpu->regs.rdx, 0xFFFF9234);
+	RUN(INITIAL, 0x0F, 0xB7, 0x10);
+	assert_int_equal(vcpu->regs.rdx, 0x9234);
+}
+
+/* A0h to A3h: the accumulator and an address of eight bytes. */
+static void accumulator_and_address(void **state)
+{
+#define AT_WINDOW (uint8_t) WINDOW, WINDOW >> 8 & 0xFF, WINDOW >> 16 & 0xFF, WINDOW >> 24, 0, 0, 0, 0
+	(void)state;
+	set_window(0x10B5C);
+	vcpu->regs.rax = UINT64_MAX;
+	RUN(WINDOW, 0xA0, AT_WINDOW);
+	assert_int_equal(vcpu->regs.rax, 0xFFFFFFFFFFFFFF5C);
+	RUN(WINDOW, 0x66, 0xA1, AT_WINDOW);
+	assert_int_equal(vcpu->regs.rax, 0xFFFFFFFFFFFF0B5C);
+	RUN(WINDOW, 0xA1, AT_WINDOW);
+	assert_int_equal(vcpu->regs.rax, 0x10B5C);
+	vcpu->regs.rax = 0xAABBCCDD0001024F;
+	RUN(WINDOW, 0xA2, AT_WINDOW);
+	assert_int_equal(read_device(WINDOW), 0x4F);
+	RUN(WINDOW, 0x66, 0xA3, AT_WINDOW);
+	assert_int_equal(read_device(WINDOW), 0x24F);
+	RUN(WINDOW, 0x48, 0xA3, AT_WINDOW);
+	assert_int_equal(read_device(WINDOW), 0x1024F);
+	assert_int_equal(vcpu->regs.rax, 0xAABBCCDD0001024F);
+}
+
+static void tests_with_immediates(void **state)
+{
+	(void)state;
+	set_window(0x10380);
+	RUN(WINDOW, 0xF6, 0x00, 0x80); /* test byte [rax], 80h: the sign of a byte */
+	assert_int_equal(pc.registers[VIRT_RFLAGS] & (ZERO | SIGN), SIGN);
+	RUN(WINDOW, 0xF6, 0x08, 0x7F); /* under its other number */
+	assert_int_equal(pc.registers[VIRT_RFLAGS] & (ZERO | SIGN), ZERO);
+	RUN(WINDOW, 0x66, 0xF7, 0x00, 0x00, 0x02);
+	assert_int_equal(pc.registers[VIRT_RFLAGS] & (ZERO | SIGN), 0);
+	RUN(WINDOW, 0xF7, 0x00, 0x00, 0x00, 0x02, 0x00);
+	assert_int_equal(pc.registers[VIRT_RFLAGS] & (ZERO | SIGN), ZERO);
+	RUN(WINDOW, 0x48, 0xF7, 0x00, 0x00, 0x00, 0x01, 0x80);
+	assert_int_equal(pc.registers[VIRT_RFLAGS] & (ZERO | SIGN), 0);
+	assert_int_equal(read_device(WINDOW), 0x10380); /* flags are all it changes */
+}
+
+/* 66h: the immediate has two bytes, and so has what is read and written. */
+static void arithmetic_by_form(void **state)
+{
+	(void)state;
+	set_window(0x10280);
+	RUN(WINDOW, 0x66, 0x81, 0x00, 0x81, 0x01); /* add word [rax], 181h */
+	assert_int_equal(read_device(WINDOW), 0x401);
+	set_window(0x10204);
+	RUN(WINDOW, 0x66, 0x81, 0x38, 0x04, 0x02); /* cmp */
+	assert_true(pc.registers[VIRT_RFLAGS] & ZERO);
+	assert_int_equal(read_device(WINDOW), 0x10204);
+	RUN(WINDOW, 0x80, 0x28, 0x05); /* sub byte [rax], 5 */
+	assert_int_equal(read_device(WINDOW), 0xFF);
+	assert_true(pc.registers[VIRT_RFLAGS] & RFLAGS_CF);
+	set_window(0x10204);
+	vcpu->regs.r10 = 0x11111111111111FF;
+	RUN(WINDOW, 0x44, 0x22, 0x10); /* and r10b, [rax] */
+	assert_int_equal(vcpu->regs.r10, 0x1111111111111104);
+	RUN(WINDOW, 0x44, 0x03, 0x10); /* add r10d, [rax] */
+	assert_int_equal(vcpu->regs.r10, 0x11121308);
+	vcpu->regs.rcx = 0x1122334455660133;
+	RUN(WINDOW, 0x0A, 0x28); /* or ch, [rax] */
+	assert_int_equal(vcpu->regs.rcx, 0x1122334455660533);
+}
+
 /* Runs the instruction on this CPU, on numbers of 32 bits, with CF as given; returns the flags after it. */
 #define NATIVE(name, text)                                                                                   \
 	static uint64_t native_##name(uint32_t *first, uint32_t second, uint32_t carry)                      \
@@ -272,6 +448,8 @@ static void arithmetic_to_a_register(void **state)
 #define MEMORY	0x10000u
 #define NO_PAGE 0x38000u
 
+#define WINDOW_PAGE 0x34000u /* the I/O APIC's page is mapped here */
+
 static enum exit_action run_string(uint64_t address, const char *bytes, size_t size)
 {
 	int length;
@@ -346,6 +524,37 @@ static void move_strings(void **state)
 	assert_int_equal(run_string(INITIAL, "\xA5", 1), EXIT_NEXT);
 	assert_int_equal(read_device(LDR), 0xCA000000);
 	assert_int_equal(pc.exceptions, 0);
+}
+
+/* One element an exit, either way, over a page border and in bytes and words. */
+static void repeated_moves(void **state)
+{
+	static const uint16_t words[] = {0x0111, 0x0222, 0x0333};
+
+	(void)state;
+	memcpy(pc.memory + MEMORY + PAGE_SIZE - 3, words, sizeof(words));
+	set_window(0x10000);
+	set_entry(TABLES + 0x3000, WINDOW_PAGE / PAGE_SIZE, PC_IOAPIC_ADDRESS | PAGE_BITS);
+	vcpu->regs.rsi = MEMORY + PAGE_SIZE - 3;
+	vcpu->regs.rcx = 3;
+	for (unsigned i = 0; i < 3; i++) {
+		vcpu->regs.rdi = WINDOW_PAGE + WINDOW % PAGE_SIZE; /* a window is one register */
+		assert_int_equal(run_string(WINDOW, "\xF3\x66\xA5", 3), i < 2 ? EXIT_AGAIN : EXIT_NEXT);
+		assert_int_equal(read_device(WINDOW), words[i]);
+		assert_int_equal(vcpu->regs.rcx, 2 - i);
+	}
+	assert_int_equal(vcpu->regs.rsi, MEMORY + PAGE_SIZE + 3);
+	assert_int_equal(vcpu->regs.rdi, WINDOW_PAGE + WINDOW % PAGE_SIZE + 2);
+	set_window(0x10A5B);
+	pc.registers[VIRT_RFLAGS] |= RFLAGS_DF;
+	vcpu->regs.rsi = WINDOW_PAGE + WINDOW % PAGE_SIZE + 1; /* backwards, byte by byte */
+	vcpu->regs.rdi = MEMORY + PAGE_SIZE;
+	vcpu->regs.rcx = 2;
+	assert_int_equal(run_string(WINDOW + 1, "\xF3\xA4", 2), EXIT_AGAIN);
+	assert_int_equal(run_string(WINDOW, "\xF3\xA4", 2), EXIT_NEXT);
+	assert_memory_equal(pc.memory + MEMORY + PAGE_SIZE - 1, "\x5B\x0A", 2);
+	assert_int_equal(vcpu->regs.rdi, MEMORY + PAGE_SIZE - 2);
+	assert_int_equal(vcpu->regs.rcx, 0);
 }
 
 static void moves_that_fault(void **state)
@@ -642,12 +851,19 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(stores),
 					   TEST(loads),
 					   TEST(exchanges),
+					   TEST(exchanges_by_form),
+					   TEST(stores_by_form),
+					   TEST(loads_by_form),
+					   TEST(accumulator_and_address),
+					   TEST(tests_with_immediates),
+					   TEST(arithmetic_by_form),
 					   TEST(arithmetic_like_the_cpu),
 					   TEST(flags_that_stay),
 					   TEST(arithmetic_to_a_register),
 					   TEST(store_strings),
 					   TEST(load_strings),
 					   TEST(move_strings),
+					   TEST(repeated_moves),
 					   TEST(moves_that_fault),
 					   TEST(over_a_page_border),
 					   TEST(known_instructions),
