@@ -10,6 +10,7 @@
 
 #include "arch/x86/clock.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/speculation.h"
 #include "hv/core/cpuid.h"
 #include "hv/core/exit.h"
 #include "hv/core/partition.h"
@@ -40,11 +41,11 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define ALLOW_1_ECX                                                                                          \
 	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) |    \
 	 BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
-/* Leaf 1 EDX: FPU VME DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2; not MCE, MCA,
- * APIC; MTRR is a full partition's. */
+/* Leaf 1 EDX: FPU VME DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS; not MCE,
+ * MCA, APIC; MTRR is a full partition's. */
 #define ALLOW_1_EDX                                                                                          \
 	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(11) | BIT(13) |         \
-	 BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26))
+	 BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
 #define FEATURE_1_EDX_APIC BIT(9)
 #define FEATURE_1_EDX_MTRR BIT(12)
 #define FEATURE_1_EDX_HTT  BIT(28)
@@ -74,6 +75,10 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define ALLOW_7_1_EAX                                                                                        \
 	(BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(5) | BIT(7) | BIT(10) | BIT(11) | BIT(12) | BIT(23))
 #define ALLOW_7_1_EDX (BIT(4) | BIT(5) | BIT(10) | BIT(14))
+/* Subleaf 2 EDX: MCDT_NO, and bits of SPEC_CTRL: PSFD IPRED_CTRL RRSBA_CTRL DDPD_U BHI_CTRL. */
+#define ALLOW_7_2_EDX	     BIT(5)
+#define ALLOW_7_2_EDX_BY_MSR (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4))
+#define LAST_7_SUBLEAF	     2u
 /* 8000_0001h ECX: LAHF ABM SSE4A MISALIGNSSE 3DNOWPREFETCH XOP FMA4 TBM; EDX: as leaf 1, and SYSCALL NX
  * MMXEXT 1GB RDTSCP LM. MCE, APIC, MTRR and MCA stand in EDX as in leaf 1. AMD: several cores, and leaves for
  * them. */
@@ -84,11 +89,11 @@ static struct cpuid_result extended[EXTENDED_LEAVES];
 #define FEATURE_E1_EDX_RDTSCP	BIT(27)
 #define ALLOW_E1_EDX		(0x0183E3FFu | BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(27) | BIT(29))
 #define ALLOW_E1_EDX_HIDDEN	(BIT(7) | BIT(9) | BIT(12) | BIT(14))
-/* 8000_0008h EBX: CLZERO XSAVEERPTR, IBPB IBRS STIBP and their always-on and preferred modes, SSBD SSB_NO
- * PSFD. */
+/* 8000_0008h EBX: CLZERO XSAVEERPTR WBNOINVD, IBPB IBRS STIBP and their always-on and preferred modes, SSBD
+ * SSB_NO PSFD BTC_NO IBPB_RET. WBNOINVD exits as WBINVD does (SDM 3C 26.1.3, APM 2 15.9). */
 #define ALLOW_E8_EBX                                                                                         \
-	(BIT(0) | BIT(2) | BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(24) | BIT(26) |   \
-	 BIT(28))
+	(BIT(0) | BIT(2) | BIT(9) | BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(24) |    \
+	 BIT(26) | BIT(28) | BIT(29) | BIT(30))
 #define INVARIANT_TSC		 BIT(8)
 #define ARAT			 BIT(2)
 #define BUS_MHZ			 100u
@@ -133,7 +138,7 @@ static void build_basic(void)
 	basic[1].edx &= ALLOW_1_EDX;
 	basic[1].ebx &= 0xFFFF; /* brand, CLFLUSH size; APIC id and count are the vCPU's */
 	basic[6] = (struct cpuid_result){.eax = ARAT};
-	basic[7] = (struct cpuid_result){.eax = MIN(basic[7].eax, 1u),
+	basic[7] = (struct cpuid_result){.eax = MIN(basic[7].eax, LAST_7_SUBLEAF),
 					 .ebx = (basic[7].ebx & ALLOW_7_EBX) | FEATURE_7_EBX_TSC_ADJUST,
 					 .ecx = basic[7].ecx & ALLOW_7_ECX,
 					 .edx = basic[7].edx & ALLOW_7_EDX};
@@ -376,17 +381,25 @@ static struct cpuid_result features(struct vcpu *vcpu)
 	return result;
 }
 
+static struct cpuid_result structured_subleaf(uint32_t subleaf)
+{
+	const struct cpuid_result own = cpuid(LEAF_STRUCTURED, subleaf);
+
+	if (subleaf == 1)
+		return (struct cpuid_result){.eax = own.eax & ALLOW_7_1_EAX, .edx = own.edx & ALLOW_7_1_EDX};
+	/* The guest has the whole of SPEC_CTRL, or nothing of it. */
+	return (struct cpuid_result){
+		.edx = own.edx & (ALLOW_7_2_EDX | (speculation_msr(0) ? ALLOW_7_2_EDX_BY_MSR : 0))};
+}
+
 static struct cpuid_result structured_features(struct vcpu *vcpu, uint32_t subleaf)
 {
 	struct cpuid_result result = basic[LEAF_STRUCTURED];
 
 	if (subleaf > result.eax)
 		return (struct cpuid_result){0};
-	if (subleaf == 1) {
-		result = cpuid(LEAF_STRUCTURED, 1);
-		return (struct cpuid_result){.eax = result.eax & ALLOW_7_1_EAX,
-					     .edx = result.edx & ALLOW_7_1_EDX};
-	}
+	if (subleaf)
+		return structured_subleaf(subleaf);
 	if ((result.ecx & FEATURE_7_ECX_PKU) && (virt->get_register(vcpu, VIRT_CR4) & CR4_PKE))
 		result.ecx |= FEATURE_7_ECX_OSPKE;
 	return result;
