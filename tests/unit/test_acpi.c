@@ -254,6 +254,35 @@ static void dsdt_means_what_it_should(void **state)
 			fail_msg("'%s' is not in the DSDT:\n%s", words[i], text);
 }
 
+/* memtest86+, find_rsdp(): each 16 bytes from E0000h to the end of the first MiB, since there is no EBDA;
+ * find_acpi_table() then takes the XSDT and the sum of it, parse_madt() every CPU that is enabled. */
+static void memtest86_finds_cpus_and_timer(void **state)
+{
+	static uint8_t bios[0x20000];
+	const uint8_t *found = NULL, *madt, *fadt;
+	unsigned cpus = 0;
+
+	(void)state;
+	build(4);
+	memset(bios, 0, sizeof(bios));
+	memcpy(bios + (ACPI_AREA_GPA - 0xE0000), area, used);
+	for (size_t i = 0; i < sizeof(bios) && !found; i += 16)
+		if (!memcmp(bios + i, "RSD PTR ", 8))
+			found = bios + i;
+	assert_non_null(found);
+	assert_sum(found, 20);
+	assert_int_equal(found[15], 2);
+	assert_in_range(field(found, 20, 4), 36, 1023);
+	assert_sum(found, field(found, 20, 4));
+	madt = find("APIC");
+	for (const uint8_t *entry = madt + 44; entry < madt + field(madt, 4, 4); entry += entry[1])
+		if (entry[0] == 0 && (field(entry, 4, 4) & 3))
+			assert_int_equal(entry[3], cpus++);
+	assert_int_equal(cpus, 4);
+	fadt = find("FACP"); /* the PM timer, by the port of 32 bits */
+	assert_int_equal(field(fadt, 76, 4), PC_PORT_PM_TIMER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +292,7 @@ int main(void)
 		cmocka_unit_test(facs_is_aligned),
 		cmocka_unit_test(madt_names_cpus_and_lines),
 		cmocka_unit_test(dsdt_means_what_it_should),
+		cmocka_unit_test(memtest86_finds_cpus_and_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,9 @@
 /*
  * The slow devices by their books: ACPI fixed hardware, PCI configuration, the keyboard controller; with the
- * sequences by which Linux and memtest86+ find out about them.
+ * sequences by which Linux and memtest86+ find out about them. Those for other devices stand in the files of
+ * these: linux_* and memtest86_* in test_uart.c, test_pic.c, test_pit.c, test_lapic.c, test_ioapic.c and
+ * test_acpi.c. That the timer's tick comes through the I/O APIC, which Linux waits for (check_timer()), is
+ * timer_through_the_ioapic in test_full.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -252,6 +255,19 @@ static void no_devices(void **state)
 	assert_int_equal(answer(), 0xFE);
 }
 
+/* memtest86+, get_key(): looks at the status whenever it has time, and there is never a key. */
+static void memtest86_polls_for_keys(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(status() & 0x21, 0);
+	command(0xD3); /* as if a mouse had moved: it has to be told from a key */
+	data(0x5A);
+	assert_int_equal(status() & 0x21, 0x21);
+	(void)answer();
+	assert_int_equal(status() & 0x21, 0);
+}
+
 static void interrupt(void **state)
 {
 	(void)state;
@@ -286,12 +302,21 @@ int main(void)
 {
 #undef TEST
 #define TEST(name) cmocka_unit_test_setup(name, setup)
-	const struct CMUnitTest tests[] = {
-		TEST(timer_counts), TEST(timer_carry),	    TEST(registers),
-		TEST(soft_off),	    TEST(clock_event),	    TEST(linux_finds_type_1),
-		TEST(nobody_else),  TEST(address_register), TEST(bridge_is_fixed),
-		TEST(idle),	    TEST(linux_probes),	    TEST(no_devices),
-		TEST(interrupt),    TEST(ways_to_reset)};
+	const struct CMUnitTest tests[] = {TEST(timer_counts),
+					   TEST(timer_carry),
+					   TEST(registers),
+					   TEST(soft_off),
+					   TEST(clock_event),
+					   TEST(linux_finds_type_1),
+					   TEST(nobody_else),
+					   TEST(address_register),
+					   TEST(bridge_is_fixed),
+					   TEST(idle),
+					   TEST(linux_probes),
+					   TEST(no_devices),
+					   TEST(memtest86_polls_for_keys),
+					   TEST(interrupt),
+					   TEST(ways_to_reset)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,6 +215,61 @@ static void stuck_remote_irr(void **state)
 	assert_false(get(0x22) & REMOTE_IRR);
 }
 
+/* Linux, clear_IO_APIC_pin(): everything but the mask is gone, and no service is left over. */
+static void linux_clears_the_pins(void)
+{
+	for (unsigned pin = 0; pin < PC_IOAPIC_PINS; pin++) {
+		const uint8_t low = (uint8_t)(0x10 + 2 * pin);
+
+		assert_int_not_equal(get(low) & DELIVERY_MODE, 0x200); /* SMI */
+		if (!(get(low) & MASKED))
+			put(low, get(low) | MASKED);
+		if (get(low) & REMOTE_IRR) {
+			put(low, get(low) | LEVEL);
+			ioapic_write(&ioapic, EOI, (uint8_t)get(low));
+		}
+		put(low, MASKED);
+		put(low + 1, 0);
+		assert_int_equal(get(low), MASKED);
+	}
+}
+
+/* Linux, mp_register_ioapic(), enable_IO_APIC() and setup_IO_APIC(), after a kernel that ended in an
+ * interrupt. */
+static void linux_takes_it_over(void **state)
+{
+	(void)state;
+	route(9, LEVEL | 0x39, 0);
+	ioapic_set_line(&ioapic, 9, true);
+	assert_int_equal(sent(), 0x39);
+	ioapic_set_line(&ioapic, 9, false);
+	assert_int_not_equal(get(0) & get(1) & get(2), 0xFFFFFFFF); /* there is one */
+	assert_int_equal((get(1) >> 16 & 0xFF) + 1, PC_IOAPIC_PINS);
+	assert_int_equal(get(1) & 0xFF, 0x20);		    /* so it has a register for EOI */
+	for (unsigned pin = 0; pin < PC_IOAPIC_PINS; pin++) /* the 8259s do not come through it */
+		assert_int_not_equal(get((uint8_t)(0x10 + 2 * pin)) & (MASKED | DELIVERY_MODE),
+				     DELIVERY_EXTINT);
+	linux_clears_the_pins();
+	assert_int_equal(sent(), -1);
+	assert_int_equal(get(0) >> 24, PC_IOAPIC_ID); /* unique, so it stays */
+	for (unsigned pin = 0; pin < 16; pin++)
+		route(pin, MASKED | DELIVERY_LOGICAL | (pin == 9 ? LEVEL : 0) | (0x30 + pin), 0x01);
+	for (unsigned pin = 0; pin < 16; pin++) {
+		const uint8_t low = (uint8_t)(0x10 + 2 * pin);
+
+		ioapic_set_line(&ioapic, pin, true);
+		ioapic_set_line(&ioapic, pin, false);
+		assert_int_equal(sent(), -1);
+		put(low, get(low) & ~MASKED); /* unmask_ioapic_irq() */
+		assert_int_equal(sent(), -1); /* what came before is not made up for */
+		ioapic_set_line(&ioapic, pin, true);
+		assert_int_equal(sent(), 0x30 + (int)pin);
+		ioapic_set_line(&ioapic, pin, false);
+	}
+	ioapic_write(&ioapic, EOI, 0x39);
+	assert_false(get(0x22) & REMOTE_IRR);
+}
+
 static void reset_keeps_the_wires(void **state)
 {
 	(void)state;
@@ -239,6 +294,7 @@ int main(void)
 					   TEST(other_modes),
 					   TEST(shared_vector),
 					   TEST(stuck_remote_irr),
+					   TEST(linux_takes_it_over),
 					   TEST(reset_keeps_the_wires)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
  * The local APIC: registers by memory and by MSR, priorities, interrupts between vCPUs with every
- * destination, the timer, modes.
+ * destination, the timer, modes; and how Linux takes it over and starts other CPUs with it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -634,6 +634,87 @@ static void early_timer(void **state)
 }
 
 /*
+ * Linux, arch/x86/kernel/apic/apic.c
+ */
+
+/* clear_local_APIC(): everything masked, whatever the firmware left, and no errors behind it. */
+static void linux_clears_it(void)
+{
+	static const unsigned entries[] = {TIMER, LINT0, LINT1, 0x340, 0x330, ERROR};
+
+	put(0, ERROR, LVT_MASKED | 0xFE); /* first, so that nobody hears of the others */
+	for (unsigned i = 0; i < ARRAY_SIZE(entries); i++)
+		put(0, entries[i], get(0, entries[i]) | LVT_MASKED);
+	for (unsigned i = 0; i < ARRAY_SIZE(entries); i++) {
+		put(0, entries[i], LVT_MASKED);
+		assert_int_equal(get(0, entries[i]), LVT_MASKED);
+	}
+	put(0, ESR, 0);
+	assert_int_equal(get(0, ESR), 0);
+}
+
+/* setup_local_APIC() and lapic_setup_esr(), on the boot CPU as it comes. */
+static void linux_takes_it_over(void **state)
+{
+	(void)state;
+	pc_create(2);
+	assert_true((get(0, VERSION) & 0xFF) >= 0x14);	   /* integrated */
+	assert_int_equal(get(0, VERSION) >> 16 & 0xFF, 5); /* so there are all these entries */
+	linux_clears_it();
+	put(0, SVR, get(0, SVR) & ~SPURIOUS_ENABLED);
+	put(0, DFR, 0xFFFFFFFF);
+	put(0, LDR, (get(0, LDR) & 0xFFFFFF) | 1u << 24);
+	assert_int_equal(get(0, LDR), 1u << 24);
+	put(0, TPR, (get(0, TPR) & ~0xFFu) | 0x10); /* all but exceptions */
+	for (unsigned offset = 0; offset < 0x80; offset += 0x10)
+		assert_int_equal(get(0, ISR + offset) | get(0, IRR + offset), 0);
+	put(0, SVR, (get(0, SVR) & ~0xFFu) | SPURIOUS_ENABLED | 0xFF);
+	assert_int_equal(get(0, SVR), 0x1FF);
+	put(0, LINT0, LVT_MASKED | DELIVERY_EXTINT);
+	put(0, LINT1, DELIVERY_NMI);
+	put(0, 0x340, DELIVERY_NMI); /* performance counters */
+	put(0, ESR, 0);
+	assert_int_equal(get(0, ESR), 0);
+	put(0, ERROR, 0xFE);
+	put(0, ESR, 0);
+	assert_int_equal(get(0, ESR), 0);
+	put(0, ICR, 0x40000 | 0x1F);
+	assert_int_equal(peek(0), -1);
+	put(0, ICR, 0x40000 | 0x20);
+	assert_int_equal(take(0), 0x20);
+}
+
+static void send_and_wait(uint32_t target, uint32_t command)
+{
+	put(0, ICR_HIGH, target << 24);
+	put(0, ICR, command);
+	assert_int_equal(get(0, ICR) & 1u << 12, 0); /* not busy */
+}
+
+/* wakeup_secondary_cpu_via_init(): INIT asserted and de-asserted, then start-up twice, each without an error.
+ */
+static void linux_starts_a_cpu(void **state)
+{
+	(void)state;
+	put(0, ESR, 0);
+	assert_int_equal(get(0, ESR), 0);
+	send_and_wait(2, 0xC500);
+	assert_int_equal(pc.inits, 1u << 2);
+	send_and_wait(2, 0x8500);
+	assert_int_equal(pc.inits, 1u << 2);
+	for (unsigned i = 0; i < 2; i++) {
+		pc.startups = 0;
+		put(0, ESR, 0);
+		assert_int_equal(get(0, ESR), 0);
+		send_and_wait(2, 0x600 | 0x99);
+		assert_int_equal(pc.startups, 1u << 2);
+		assert_int_equal(pc.startup_vector, 0x99);
+		put(0, ESR, 0);
+		assert_int_equal(get(0, ESR) & 0xEF, 0);
+	}
+}
+
+/*
  * Beside a virtual-APIC page, whose CPU is played by the test
  */
 
@@ -907,6 +988,8 @@ int main(void)
 					   TEST(due_before_the_host_timer),
 					   TEST(deadline_of_another_mode),
 					   TEST(early_timer),
+					   TEST(linux_takes_it_over),
+					   TEST(linux_starts_a_cpu),
 					   TEST(page_takes_and_gives),
 					   TEST(page_is_where_interrupts_go),
 					   TEST(page_mirrors_registers),

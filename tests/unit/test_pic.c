@@ -1,6 +1,6 @@
 /*
  * The 8259 pair by its data sheet: initialisation, priorities, every end of interrupt, masks, level and edge,
- * cascade.
+ * cascade; and what Linux does to find and to use them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -223,6 +223,58 @@ static void poll(void **state)
 	assert_int_equal(pic_read(&pair, MASTER), 0x40);
 }
 
+/* Linux, probe_8259A() and init_8259A(), on chips that nobody has initialised. */
+static void linux_probes_and_initialises(void **state)
+{
+	static const uint8_t words[][4] = {{0x11, 0x30, 4, 0x01}, {0x11, 0x38, 2, 0x01}};
+
+	(void)state;
+	pic_reset(&pair);
+	pic_write(&pair, SLAVE_DATA, 0xFF);
+	pic_write(&pair, MASTER_DATA, 0xFB); /* all but the cascade */
+	assert_int_equal(pic_read(&pair, MASTER_DATA), 0xFB);
+	pic_write(&pair, MASTER_DATA, 0xFF);
+	for (unsigned chip = 0; chip < 2; chip++)
+		for (unsigned i = 0; i < 4; i++)
+			pic_write(&pair, (uint16_t)((chip ? SLAVE : MASTER) + (i > 0)), words[chip][i]);
+	pic_write(&pair, MASTER_DATA, 0xFB);
+	pic_write(&pair, SLAVE_DATA, 0xFF);
+	pulse(4);
+	pulse(8);
+	assert_int_equal(pic_pending(&pair), PIC_QUIET);
+	pic_write(&pair, MASTER_DATA, 0xEB);
+	assert_int_equal(pic_acknowledge(&pair), 0x34);
+	pic_write(&pair, MASTER, 0x64);
+	pic_write(&pair, SLAVE_DATA, 0xFE);
+	assert_int_equal(pic_acknowledge(&pair), 0x38);
+}
+
+/* Linux, mask_and_ack_8259A(): reads and sets the mask, then ends the line by name; i8259A_irq_real() looks
+ * whether one was in service when it seems spurious. */
+static void linux_masks_and_acknowledges(void **state)
+{
+	(void)state;
+	pic_write(&pair, SLAVE_DATA, 0x00);
+	pulse(12);
+	assert_int_equal(pic_acknowledge(&pair), 0x2C);
+	assert_int_equal(pic_read(&pair, SLAVE_DATA), 0x00);
+	pic_write(&pair, SLAVE_DATA, 0x10);
+	pic_write(&pair, SLAVE, 0x64);
+	pic_write(&pair, MASTER, 0x62);
+	pulse(12);
+	assert_int_equal(pic_pending(&pair), PIC_QUIET);
+	pulse(9); /* a lower one is not held back any more */
+	assert_int_equal(pic_acknowledge(&pair), 0x29);
+	pic_write(&pair, SLAVE, 0x61);
+	pic_write(&pair, MASTER, 0x62);
+	pic_set_line(&pair, 3, true);
+	pic_set_line(&pair, 3, false);
+	assert_int_equal(pic_acknowledge(&pair), 0x27);
+	pic_write(&pair, MASTER, 0x0B);
+	assert_int_equal(pic_read(&pair, MASTER) & 0x80, 0); /* not real */
+	pic_write(&pair, MASTER, 0x0A);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test_setup(quiet_at_power_on, setup),
@@ -237,7 +289,9 @@ int main(void)
 					   cmocka_unit_test_setup(automatic_end, setup),
 					   cmocka_unit_test_setup(rotation, setup),
 					   cmocka_unit_test_setup(special_mask, setup),
-					   cmocka_unit_test_setup(poll, setup)};
+					   cmocka_unit_test_setup(poll, setup),
+					   cmocka_unit_test_setup(linux_probes_and_initialises, setup),
+					   cmocka_unit_test_setup(linux_masks_and_acknowledges, setup)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
- * The 8254 by its data sheet: modes, when each takes a new count, latches, read-back, gate; and no drift over
- * a day of ticks.
+ * The 8254 by its data sheet: modes, when each takes a new count, latches, read-back, gate; no drift over a
+ * day of ticks; and how Linux and memtest86+ measure their CPU by it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -633,6 +633,64 @@ static void refresh_toggles(void **state)
 	assert_in_range(changes, 54, 57);
 }
 
+#define POLL 700 /* TSC ticks from one look at a port to the next */
+
+/* Channel 2 in mode 0, its gate open and the speaker off; returns how long the output was low. */
+static uint64_t measure(uint16_t ticks)
+{
+	const uint64_t start = now;
+
+	pit_write(&pit, SYSTEM, (uint8_t)((pit_read(&pit, SYSTEM, now) & ~0x02) | 0x01), now);
+	pit_write(&pit, CONTROL, 0xB0, now);
+	pit_write(&pit, 0x42, (uint8_t)ticks, now);
+	pit_write(&pit, 0x42, (uint8_t)(ticks >> 8), now);
+	while (!(pit_read(&pit, SYSTEM, now) & 0x20))
+		now += POLL;
+	return now - start;
+}
+
+/* Linux, pit_calibrate_tsc(), three times 10 ms and, if it does not like them, 50 ms. */
+static void linux_calibrates_the_tsc(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_in_range(measure(11931), after(0, 11931), after(0, 11931) + POLL);
+	assert_in_range(measure(59659), after(0, 59659), after(0, 59659) + POLL);
+}
+
+/* memtest86+, correct_tsc(), where it finds no ACPI timer: 50 ms. */
+static void memtest86_measures_50_ms(void **state)
+{
+	(void)state;
+	assert_in_range(measure(59659) / 50, TSC_KHZ, TSC_KHZ + TSC_KHZ / 10000);
+}
+
+/* Linux, quick_pit_calibrate(): the upper byte goes down by one each 256 ticks, and is seen with each value.
+ * It reads both bytes without a latch. */
+static void linux_calibrates_quickly(void **state)
+{
+	uint64_t start;
+
+	(void)state;
+	pit_write(&pit, SYSTEM, 0x01, now);
+	pit_write(&pit, CONTROL, 0xB0, now);
+	pit_write(&pit, 0x42, 0xFF, now);
+	pit_write(&pit, 0x42, 0xFF, now);
+	start = now;
+	for (unsigned high = 0xFF; high > 0; high--) {
+		unsigned reads = 0;
+
+		for (;; reads++, now += POLL) {
+			(void)pit_read(&pit, 0x42, now);
+			if (pit_read(&pit, 0x42, now) != high)
+				break;
+		}
+		assert_true(reads > 5); /* or Linux thinks that it came too late */
+		assert_in_range(now - start, after(0, (0x100 - high) * 256),
+				after(0, (0x100 - high) * 256) + POLL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -658,7 +716,10 @@ int main(void)
 		cmocka_unit_test_setup(read_back, reset),
 		cmocka_unit_test_setup(gate_of_channel_2, reset),
 		cmocka_unit_test_setup(gated_modes, reset),
-		cmocka_unit_test_setup(refresh_toggles, reset)};
+		cmocka_unit_test_setup(refresh_toggles, reset),
+		cmocka_unit_test_setup(linux_calibrates_the_tsc, reset),
+		cmocka_unit_test_setup(linux_calibrates_quickly, reset),
+		cmocka_unit_test_setup(memtest86_measures_50_ms, reset)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

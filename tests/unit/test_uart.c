@@ -1,5 +1,6 @@
 /*
- * The 16550A by its data sheet: every register, the FIFOs, each interrupt cause and their order, loopback.
+ * The 16550A by its data sheet: every register, the FIFOs, each interrupt cause and their order, loopback;
+ * and what Linux and memtest86+ do to find out what it is and to set it up.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -198,6 +199,143 @@ static void held_transmitter(void **state)
 	assert_false(uart_interrupt(&uart));
 }
 
+/*
+ * Linux' driver, drivers/tty/serial/8250/8250_port.c
+ */
+
+/* autoconfig(): is there a port at all, and does it see its own outputs? */
+static void linux_finds_a_port(void **state)
+{
+	uint8_t ier, mcr;
+
+	(void)state;
+	ier = uart_read(&uart, IER);
+	uart_write(&uart, IER, 0);
+	assert_int_equal(uart_read(&uart, IER) & 0x0F, 0);
+	uart_write(&uart, IER, 0x0F);
+	assert_int_equal(uart_read(&uart, IER) & 0x0F, 0x0F);
+	uart_write(&uart, IER, ier);
+	mcr = uart_read(&uart, MCR);
+	uart_write(&uart, MCR, LOOP | 0x0A);
+	assert_int_equal(uart_read(&uart, MSR) & 0xF0, 0x90);
+	uart_write(&uart, MCR, mcr);
+}
+
+/* autoconfig(): FIFOs that work; autoconfig_16550a(): no extended features behind either mode of LCR. */
+static void linux_finds_no_extended_features(void **state)
+{
+	(void)state;
+	uart_write(&uart, LCR, 0xBF);
+	uart_write(&uart, FCR, 0); /* EFR, if it were one */
+	uart_write(&uart, LCR, 0);
+	uart_write(&uart, FCR, 0x01);
+	assert_int_equal(uart_read(&uart, IIR) & 0xC0, 0xC0);
+	uart_write(&uart, LCR, 0x80);
+	assert_int_not_equal(uart_read(&uart, IIR), 0); /* 16650, Motorola DUART */
+	uart_write(&uart, LCR, 0xBF);
+	assert_int_not_equal(uart_read(&uart, IIR), 0); /* 16650V2, 16654, 16850 */
+	uart_write(&uart, LCR, 0);
+}
+
+/* The rest of it: a National Semiconductor one shows MCR at another place when LCR is E0h, a 16750 has a
+ * longer FIFO to enable, an XScale's IER has a bit 6. */
+static void linux_finds_a_plain_16550a(void **state)
+{
+	uint8_t mcr;
+
+	(void)state;
+	uart_write(&uart, FCR, 0x01);
+	mcr = uart_read(&uart, MCR);
+	uart_write(&uart, MCR, mcr ^ LOOP);
+	uart_write(&uart, LCR, 0xE0);
+	assert_int_equal((uart_read(&uart, IIR) ^ mcr) & LOOP, 0);
+	uart_write(&uart, LCR, 0);
+	uart_write(&uart, MCR, mcr);
+	for (unsigned divisor = 0; divisor < 2; divisor++) {
+		uart_write(&uart, LCR, divisor ? 0x80 : 0);
+		uart_write(&uart, FCR, 0x21);
+		assert_int_equal(uart_read(&uart, IIR) & 0xE0, 0xC0);
+		uart_write(&uart, FCR, 0x01);
+	}
+	uart_write(&uart, LCR, 0);
+	uart_write(&uart, IER, 0x40);
+	assert_int_equal(uart_read(&uart, IER), 0);
+}
+
+/* size_fifo(): more bytes than fit, in loopback at the highest speed. */
+static void linux_counts_the_fifo(void **state)
+{
+	unsigned count = 0;
+
+	(void)state;
+	uart_write(&uart, LCR, 0);
+	uart_write(&uart, FCR, 0x07);
+	uart_write(&uart, MCR, LOOP);
+	uart_write(&uart, LCR, 0x80);
+	uart_write(&uart, 0, 1);
+	uart_write(&uart, 1, 0);
+	uart_write(&uart, LCR, 0x03);
+	for (unsigned byte = 0; byte < 256; byte++)
+		assert_false(uart_write(&uart, RBR, (uint8_t)byte));
+	for (; (uart_read(&uart, LSR) & 1) && count < 256; count++)
+		assert_int_equal(uart_read(&uart, RBR), count);
+	assert_int_equal(count, UART_FIFO_SIZE);
+}
+
+/* serial8250_do_startup(): nothing is left over, and serial8250_THRE_test(), which takes a port that does not
+ * ask for bytes anew each time it is told to for one to be polled. */
+static void linux_trusts_its_interrupts(void **state)
+{
+	(void)state;
+	uart_write(&uart, FCR, 0x01);
+	uart_write(&uart, FCR, 0x07);
+	uart_write(&uart, FCR, 0x00);
+	assert_int_not_equal(uart_read(&uart, LSR), 0xFF);
+	uart_read(&uart, RBR);
+	uart_read(&uart, IIR);
+	uart_read(&uart, MSR);
+	uart_write(&uart, LCR, 0x03);
+	uart_write(&uart, MCR, OUT2);
+	for (unsigned i = 0; i < 2; i++) {
+		uart_write(&uart, IER, 0x02);
+		assert_int_equal(uart_read(&uart, IIR) & 1, 0);
+		uart_write(&uart, IER, 0);
+	}
+	uart_write(&uart, IER, 0x02); /* and empty as it is, it says so */
+	assert_int_equal(uart_read(&uart, LSR) & 0x40, 0x40);
+	assert_int_equal(uart_read(&uart, IIR) & 1, 0);
+	uart_write(&uart, IER, 0);
+	assert_int_equal(uart_read(&uart, IIR), 0x01);
+}
+
+/* memtest86+, tty_init() and serial_echo_print(): polled, without FIFOs. */
+static void memtest86_sets_it_up(void **state)
+{
+	uint8_t lcr;
+
+	(void)state;
+	uart_receive(&uart, 'x'); /* typed too early */
+	lcr = uart_read(&uart, LCR);
+	uart_write(&uart, LCR, lcr | 0x80);
+	assert_int_equal(uart_read(&uart, 1) << 8 | uart_read(&uart, 0), 1);
+	uart_write(&uart, LCR, lcr);
+	uart_write(&uart, LCR, 0x03);
+	uart_write(&uart, LCR, 0x83);
+	assert_false(uart_write(&uart, 0, 1));
+	uart_write(&uart, 1, 0);
+	uart_write(&uart, LCR, 0x03);
+	uart_read(&uart, LSR);
+	uart_read(&uart, RBR);
+	uart_write(&uart, IER, 0);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(uart_read(&uart, LSR), 0x60); /* both empty, and no key */
+		assert_true(uart_write(&uart, RBR, 'm'));
+	}
+	uart_receive(&uart, '1');
+	assert_int_equal(uart_read(&uart, LSR) & 1, 1);
+	assert_int_equal(uart_read(&uart, RBR), '1');
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test_setup(power_on, reset),
@@ -209,7 +347,13 @@ int main(void)
 					   cmocka_unit_test_setup(trigger_levels, reset),
 					   cmocka_unit_test_setup(interrupt_order, reset),
 					   cmocka_unit_test_setup(transmitter_interrupt, reset),
-					   cmocka_unit_test_setup(loopback, reset)};
+					   cmocka_unit_test_setup(loopback, reset),
+					   cmocka_unit_test_setup(linux_finds_a_port, reset),
+					   cmocka_unit_test_setup(linux_finds_no_extended_features, reset),
+					   cmocka_unit_test_setup(linux_finds_a_plain_16550a, reset),
+					   cmocka_unit_test_setup(linux_counts_the_fifo, reset),
+					   cmocka_unit_test_setup(linux_trusts_its_interrupts, reset),
+					   cmocka_unit_test_setup(memtest86_sets_it_up, reset)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
