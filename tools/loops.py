@@ -23,7 +23,7 @@ BOUNDS = {
         "left begins at BH_RING_OUT_SIZE at most, and each round that goes on takes some",
     ("hv/call/vendor.c", "while (moved < INPUT_SIZE && move_byte(&partition->input, ring, &position))"):
         "INPUT_SIZE bytes; the caller counts each",
-    ("hv/device/full.c", "while (ioapic_take_message(&partition->devices->ioapic, &message))"):
+    ("hv/device/full.c", "while (ioapic_take_message(ioapic, &message))"):
         "each message clears its line's pending bit, under the device lock that setting one takes as well",
     ("hv/device/full.c", "while (tail != head && uart_can_receive(uart))"):
         "a byte each; the UART takes 16 at most",

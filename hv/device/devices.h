@@ -52,6 +52,7 @@ void full_set_line(struct partition *partition, unsigned line, bool high); /* an
 void full_arm_timer(struct vcpu *vcpu);					   /* a deadline has changed */
 /* full.c, for the local APICs: takes the lock. */
 void full_end_of_interrupt(struct vcpu *vcpu, uint8_t vector);
+void full_offer_levels(struct vcpu *vcpu); /* this one may be a taker now */
 
 /* board.c, under the lock. Byte ports are rows in full.c's table; the others tell whether they are theirs. */
 void board_reset(struct partition *partition, uint64_t tsc_hz);

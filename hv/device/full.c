@@ -43,13 +43,19 @@ static void update_pic(struct partition *partition)
 	vcpu_request(&partition->vcpu[0], REQUEST_INTERRUPT);
 }
 
-/* What the I/O APIC has to say. A level is said once until its end of interrupt, so there is an end. */
+/* What the I/O APIC has to say. A level is said once until its end of interrupt, or until somebody may take
+ * it whom it has not found before, so there is an end. */
 static NOINLINE void send_messages(struct partition *partition)
 {
+	struct ioapic *ioapic = &partition->devices->ioapic;
 	struct ioapic_message message;
+	bool taken;
 
-	while (ioapic_take_message(&partition->devices->ioapic, &message))
-		lapic_message(partition, message.command, message.destination, message.level);
+	while (ioapic_take_message(ioapic, &message)) {
+		taken = lapic_message(partition, message.command, message.destination, message.level);
+		if (message.level && taken)
+			ioapic_level_taken(ioapic, message.pin);
+	}
 }
 
 void full_set_line(struct partition *partition, unsigned line, bool high)
@@ -408,6 +414,14 @@ void full_end_of_interrupt(struct vcpu *vcpu, uint8_t vector)
 {
 	spin_lock(&vcpu->partition->device_lock);
 	ioapic_end_of_interrupt(&vcpu->partition->devices->ioapic, vector);
+	send_messages(vcpu->partition);
+	spin_unlock(&vcpu->partition->device_lock);
+}
+
+void full_offer_levels(struct vcpu *vcpu)
+{
+	spin_lock(&vcpu->partition->device_lock);
+	ioapic_offer_levels(&vcpu->partition->devices->ioapic);
 	send_messages(vcpu->partition);
 	spin_unlock(&vcpu->partition->device_lock);
 }

@@ -1,6 +1,7 @@
 /*
  * Pins to messages, then the registers. An edge is sent once, and lost while its pin is masked; a level is
- * sent again after each end of interrupt for as long as it stays (82093AA data sheet, 3.2.4).
+ * sent again after each end of interrupt for as long as it stays (82093AA data sheet, 3.2.4). One that no
+ * local APIC takes has no end to wait for: it is sent again when that may be different.
  */
 #include "hv/device/ioapic.h"
 #include "hv/device/lapic.h"
@@ -65,20 +66,37 @@ static bool has_service(uint32_t entry)
 
 bool ioapic_take_message(struct ioapic *ioapic, struct ioapic_message *message)
 {
-	uint32_t *entry;
+	uint32_t entry;
 	unsigned pin;
 
 	if (!ioapic->due)
 		return false;
 	pin = (unsigned)__builtin_ctz(ioapic->due);
 	ioapic->due &= ioapic->due - 1;
-	entry = &ioapic->entry[pin];
-	message->level = (*entry & ENTRY_LEVEL) && has_service(*entry);
-	message->command = *entry & ENTRY_MESSAGE;
+	entry = ioapic->entry[pin];
+	message->level = (entry & ENTRY_LEVEL) && has_service(entry);
+	message->command = entry & ENTRY_MESSAGE;
 	message->destination = ioapic->destination[pin];
-	if (message->level)
-		*entry |= ENTRY_REMOTE_IRR;
+	message->pin = (uint8_t)pin;
 	return true;
+}
+
+void ioapic_level_taken(struct ioapic *ioapic, unsigned pin)
+{
+	ioapic->entry[pin] |= ENTRY_REMOTE_IRR;
+}
+
+/* Levels without a service have been sent, whoever took them. */
+static void offer_level(struct ioapic *ioapic, unsigned pin)
+{
+	if (has_service(ioapic->entry[pin]))
+		consider_level(ioapic, pin);
+}
+
+void ioapic_offer_levels(struct ioapic *ioapic)
+{
+	for (unsigned pin = 0; pin < PC_IOAPIC_PINS; pin++)
+		offer_level(ioapic, pin);
 }
 
 void ioapic_end_of_interrupt(struct ioapic *ioapic, uint8_t vector)
@@ -122,6 +140,7 @@ static void write_entry(struct ioapic *ioapic, unsigned index, uint32_t value)
 		return;
 	if (index & 1) {
 		ioapic->destination[pin] = (uint8_t)(value >> DESTINATION_SHIFT);
+		offer_level(ioapic, pin);
 		return;
 	}
 	/* Edges have no remote IRR: going over to them is how systems of old clear a stuck one. */

@@ -21,7 +21,8 @@ struct ioapic {
 struct ioapic_message {
 	uint32_t command; /* vector, delivery mode, destination mode */
 	uint8_t destination;
-	bool level;
+	bool level; /* to be answered: ioapic_level_taken() */
+	uint8_t pin;
 };
 
 void ioapic_reset(struct ioapic *ioapic);
@@ -36,5 +37,9 @@ void ioapic_end_of_interrupt(struct ioapic *ioapic, uint8_t vector);
 
 /* The next message to send; false: none. */
 bool ioapic_take_message(struct ioapic *ioapic, struct ioapic_message *message);
+/* A local APIC has taken the level: the next message waits for its end. */
+void ioapic_level_taken(struct ioapic *ioapic, unsigned pin);
+/* There may be takers now for levels that nobody took. */
+void ioapic_offer_levels(struct ioapic *ioapic);
 /* Pin 0, where the 8259s' output is, passes it on to the CPU as it is. */
 bool ioapic_passes_pic(const struct ioapic *ioapic);

@@ -198,12 +198,14 @@ static void write_logical(struct vcpu *vcpu, unsigned index, uint32_t value)
 {
 	(void)index;
 	lapic_store(&vcpu->lapic->logical_id, value);
+	full_offer_levels(vcpu);
 }
 
 static void write_format(struct vcpu *vcpu, unsigned index, uint32_t value)
 {
 	(void)index;
 	lapic_store(&vcpu->lapic->format, value | FORMAT_LOW_BITS);
+	full_offer_levels(vcpu);
 }
 
 static void write_lvt(struct vcpu *vcpu, unsigned index, uint32_t value)
@@ -220,16 +222,27 @@ static void write_lvt(struct vcpu *vcpu, unsigned index, uint32_t value)
 		update_wiring(vcpu);
 }
 
+/* An APIC that is switched off still takes what came before (11.4.7.2), and the I/O APIC waits for the end of
+ * it. With the lock held nothing is on its way. */
+static void store_spurious(struct vcpu *vcpu, uint32_t value)
+{
+	spin_lock(&vcpu->partition->device_lock);
+	lapic_fetch_posted(vcpu);
+	lapic_store(&vcpu->lapic->spurious, value);
+	spin_unlock(&vcpu->partition->device_lock);
+}
+
 /* Switching the APIC off by software masks all local interrupts (11.4.7.2). */
 static void write_spurious(struct vcpu *vcpu, unsigned index, uint32_t value)
 {
 	(void)index;
-	lapic_store(&vcpu->lapic->spurious, value);
+	store_spurious(vcpu, value);
 	if (!(value & SPURIOUS_ENABLED))
 		for (unsigned i = 0; i < LVT_COUNT; i++)
 			write_lvt(vcpu, REG_LVT + i, vcpu->lapic->lvt[i]);
 	if (vcpu->lapic->page && !enabled(vcpu->lapic))
 		lapic_leave_page(vcpu);
+	full_offer_levels(vcpu);
 	lapic_request(vcpu); /* the CPU's help may begin here, or end */
 }
 
@@ -590,8 +603,10 @@ bool lapic_base_write(struct vcpu *vcpu, uint64_t value)
 	if ((from == LAPIC_X2APIC && to == LAPIC_XAPIC) || (from == LAPIC_OFF && to == LAPIC_X2APIC))
 		return false;
 	vcpu->apic_base = value;
-	if (from != to)
-		enter_mode(vcpu, to);
+	if (from == to)
+		return true;
+	enter_mode(vcpu, to);
+	full_offer_levels(vcpu);
 	return true;
 }
 

@@ -170,9 +170,12 @@ void lapic_error(struct vcpu *vcpu, uint32_t error);
 
 /* lapic_command.c. Sends what an ICR value says; bits 63:32 hold the whole destination. */
 void lapic_command(struct vcpu *vcpu, uint64_t command);
-/* Sends what a device of the partition has to say, with a destination as in xAPIC mode. Any vCPU's CPU, or
- * none's. */
-void lapic_message(struct partition *partition, uint32_t command, uint8_t destination, bool level);
+/*
+ * Sends what a device of the partition has to say, with a destination as in xAPIC mode. Any vCPU's CPU, or
+ * none's; under the device lock, so that who takes an interrupt cannot be switched off before it has come.
+ * false: an interrupt that nobody takes.
+ */
+bool lapic_message(struct partition *partition, uint32_t command, uint8_t destination, bool level);
 
 /* lapic_timer.c. */
 void lapic_timer_fire(struct vcpu *vcpu); /* the host timer came, perhaps early */

@@ -19,6 +19,8 @@
 #define X2APIC_CLUSTER_SHIFT 16
 #define X2APIC_MEMBERS	     0xFFFFu
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 static void post(struct partition *partition, uint32_t target, unsigned vector)
 {
 	struct vcpu_shared *shared = &partition->vcpu[target];
@@ -143,10 +145,9 @@ void lapic_command(struct vcpu *vcpu, uint64_t value)
  * Messages of devices
  */
 
-static bool named(const struct partition *partition, uint32_t target, uint32_t command, uint8_t destination)
+static ALWAYS_INLINE bool named(const struct lapic *lapic, uint32_t target, uint32_t command,
+				uint8_t destination)
 {
-	const struct lapic *lapic = partition->devices->lapic[target];
-
 	if (!lapic || lapic_load(&lapic->mode) == LAPIC_OFF)
 		return false;
 	if (command & DELIVERY_LOGICAL)
@@ -154,21 +155,14 @@ static bool named(const struct partition *partition, uint32_t target, uint32_t c
 	return target == destination || destination == BROADCAST_XAPIC;
 }
 
-/* The one it names that has the least priority; those switched off by software take none. */
-static uint32_t choose_lowest(const struct partition *partition, uint32_t command, uint8_t destination)
+/* Those switched off by software take no interrupts, though NMI and INIT (SDM 3A 11.4.7.2). */
+static ALWAYS_INLINE bool takes(const struct partition *partition, uint32_t target, uint32_t command,
+				uint8_t destination)
 {
-	uint32_t chosen = UINT32_MAX, least = UINT32_MAX;
+	const struct lapic *lapic = partition->devices->lapic[target];
 
-	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
-		const struct lapic *lapic = partition->devices->lapic[i];
-
-		if (!named(partition, i, command, destination) ||
-		    !(lapic_load(&lapic->spurious) & SPURIOUS_ENABLED) || lapic_priority(lapic) >= least)
-			continue;
-		least = lapic_priority(lapic);
-		chosen = i;
-	}
-	return chosen;
+	return named(lapic, target, command, destination) &&
+	       (lapic_load(&lapic->spurious) & SPURIOUS_ENABLED);
 }
 
 /* Before the interrupt itself, so that its end finds the bit. */
@@ -189,34 +183,69 @@ static void note_trigger(struct lapic *lapic, unsigned vector, bool level)
 		lapic_store(&lapic->level_changed, 1);
 }
 
-static void hand_over(struct partition *partition, uint32_t target, uint32_t command, bool level)
+static NOINLINE void hand_over(struct partition *partition, uint32_t target, unsigned vector, bool level)
 {
-	const unsigned vector = command & DELIVERY_VECTOR;
+	note_trigger(partition->devices->lapic[target], vector, level);
+	post(partition, target, vector);
+}
 
-	switch (command & DELIVERY_MODE) {
-	case DELIVERY_FIXED:
-	case DELIVERY_LOWEST:
-		if (vector < FIRST_VALID_VECTOR)
-			break; /* an exception's: no local APIC takes it as an interrupt (11.5.2) */
-		note_trigger(partition->devices->lapic[target], vector, level);
-		post(partition, target, vector);
-		break;
-	case DELIVERY_NMI: vcpu_send_nmi(partition, target); break;
-	case DELIVERY_INIT: vcpu_send_init(partition, target); break;
-	default: break; /* SMI: there is no such mode here; ExtINT: see full.c */
+/* To the one of those it names that has the least priority. */
+static NOINLINE bool interrupt_lowest(struct partition *partition, uint32_t command, uint8_t destination,
+				      bool level)
+{
+	uint32_t chosen = UINT32_MAX, least = UINT32_MAX;
+
+	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
+		const struct lapic *lapic = partition->devices->lapic[i];
+
+		if (!takes(partition, i, command, destination) || lapic_priority(lapic) >= least)
+			continue;
+		least = lapic_priority(lapic);
+		chosen = i;
+	}
+	if (chosen == UINT32_MAX)
+		return false;
+	hand_over(partition, chosen, command & DELIVERY_VECTOR, level);
+	return true;
+}
+
+static NOINLINE bool interrupt_all(struct partition *partition, uint32_t command, uint8_t destination,
+				   bool level)
+{
+	bool taken = false;
+
+	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
+		if (!takes(partition, i, command, destination))
+			continue;
+		hand_over(partition, i, command & DELIVERY_VECTOR, level);
+		taken = true;
+	}
+	return taken;
+}
+
+static NOINLINE void signal_all(struct partition *partition, uint32_t command, uint8_t destination)
+{
+	for (uint32_t i = 0; i < partition->vcpu_count; i++) {
+		if (!named(partition->devices->lapic[i], i, command, destination))
+			continue;
+		if ((command & DELIVERY_MODE) == DELIVERY_NMI)
+			vcpu_send_nmi(partition, i);
+		else
+			vcpu_send_init(partition, i);
 	}
 }
 
-void lapic_message(struct partition *partition, uint32_t command, uint8_t destination, bool level)
+bool lapic_message(struct partition *partition, uint32_t command, uint8_t destination, bool level)
 {
-	if ((command & DELIVERY_MODE) == DELIVERY_LOWEST) {
-		const uint32_t chosen = choose_lowest(partition, command, destination);
+	const uint32_t mode = command & DELIVERY_MODE;
 
-		if (chosen != UINT32_MAX)
-			hand_over(partition, chosen, command, level);
-		return;
+	if (mode == DELIVERY_FIXED || mode == DELIVERY_LOWEST) {
+		if ((command & DELIVERY_VECTOR) < FIRST_VALID_VECTOR)
+			return false; /* an exception's: no local APIC takes it as an interrupt (11.5.2) */
+		return mode == DELIVERY_FIXED ? interrupt_all(partition, command, destination, level)
+					      : interrupt_lowest(partition, command, destination, level);
 	}
-	for (uint32_t i = 0; i < partition->vcpu_count; i++)
-		if (named(partition, i, command, destination))
-			hand_over(partition, i, command, level);
+	if (mode == DELIVERY_NMI || mode == DELIVERY_INIT)
+		signal_all(partition, command, destination);
+	return true; /* SMI: there is no such mode here; ExtINT: see full.c */
 }

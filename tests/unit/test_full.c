@@ -412,6 +412,166 @@ static void sci_beside_a_page(void **state)
 	assert_int_equal(lapic_load(&lapic->level[VECTOR_SCI / 32]), 0);
 }
 
+/*
+ * Levels that no local APIC takes
+ */
+
+#define REMOTE_IRR 0x4000u
+#define LDR	   0xD0u
+#define DFR	   0xE0u
+#define SVR	   0xF0u
+
+static void put_lapic(unsigned cpu, unsigned offset, uint32_t value)
+{
+	full_mmio_write(&pc.vcpu[cpu], gpa(APIC_DEFAULT_BASE + offset), 4, value);
+}
+
+static void assert_not_taken(void)
+{
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), -1);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[1]), -1);
+	assert_int_equal(routed(PC_IRQ_SCI) & REMOTE_IRR, 0);
+}
+
+/* Once, and again after its end for as long as the line is up. */
+static void assert_taken(unsigned cpu)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(full_peek_interrupt(&pc.vcpu[cpu]), VECTOR_SCI);
+		assert_int_equal(full_take_interrupt(&pc.vcpu[cpu]), VECTOR_SCI);
+		assert_int_equal(full_peek_interrupt(&pc.vcpu[cpu]), -1);
+		assert_int_equal(routed(PC_IRQ_SCI) & REMOTE_IRR, REMOTE_IRR);
+		if (i == 1)
+			full_set_line(&pc.partition, PC_IRQ_SCI, false);
+		end_of_interrupt(cpu);
+	}
+	assert_not_taken();
+}
+
+/* A system sets its I/O APIC up before its local APICs, with the SCI's line up already. */
+static void level_before_the_local_apic(void **state)
+{
+	(void)state;
+	put_lapic(0, 0x350, LVT_MASKED);
+	full_set_line(&pc.partition, PC_IRQ_SCI, true);
+	route(PC_IRQ_SCI, LEVEL | DELIVERY_LOGICAL | VECTOR_SCI, 0x02);
+	assert_not_taken(); /* LDR is 0 */
+	put_lapic(1, LDR, 0x02u << 24);
+	assert_not_taken();
+	put_lapic(1, SVR, 0x1FF);
+	assert_taken(1);
+}
+
+static void level_rewritten_for_another(void **state)
+{
+	(void)state;
+	use_ioapic();
+	full_set_line(&pc.partition, PC_IRQ_SCI, true);
+	route(PC_IRQ_SCI, LEVEL | VECTOR_SCI, 7);
+	assert_not_taken(); /* there is no such one */
+	route(PC_IRQ_SCI, LEVEL | DELIVERY_LOGICAL | VECTOR_SCI, 0x70);
+	assert_not_taken();
+	route(PC_IRQ_SCI, LEVEL | DELIVERY_LOGICAL | DELIVERY_LOWEST | VECTOR_SCI, 0x70);
+	assert_not_taken();
+	route(PC_IRQ_SCI, LVT_MASKED, 0x70);
+	route(PC_IRQ_SCI, LEVEL | 0x0F, 1);
+	assert_not_taken(); /* an exception's vector */
+	route(PC_IRQ_SCI, LVT_MASKED, 0x70);
+	route(PC_IRQ_SCI, LEVEL | VECTOR_SCI, 7);
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS), 4, 0x11 + 2 * PC_IRQ_SCI);
+	full_mmio_write(&pc.vcpu[0], gpa(PC_IOAPIC_ADDRESS + 0x10), 4, 1u << 24); /* that half alone */
+	assert_taken(1);
+}
+
+static void level_for_a_disabled_apic(void **state)
+{
+	static const uint32_t modes[] = {DELIVERY_FIXED, DELIVERY_LOWEST};
+
+	(void)state;
+	use_ioapic();
+	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+		put_lapic(1, SVR, 0xFF);
+		full_set_line(&pc.partition, PC_IRQ_SCI, true);
+		route(PC_IRQ_SCI, LEVEL | modes[i] | VECTOR_SCI, 1);
+		assert_not_taken();
+		full_set_line(&pc.partition, PC_IRQ_SCI, true);
+		assert_not_taken();
+		put_lapic(1, SVR, 0x1FF);
+		assert_taken(1);
+	}
+	/* Off altogether; on again, it is still off by software. */
+	assert_true(full_msr_write(&pc.vcpu[1], MSR_APIC_BASE, APIC_DEFAULT_BASE));
+	full_set_line(&pc.partition, PC_IRQ_SCI, true);
+	assert_not_taken();
+	assert_true(full_msr_write(&pc.vcpu[1], MSR_APIC_BASE, APIC_DEFAULT_BASE | APIC_BASE_ENABLE));
+	assert_not_taken();
+	put_lapic(1, SVR, 0x1FF);
+	assert_taken(1);
+}
+
+/* Taken is taken: an APIC that is switched off before its CPU has looked keeps it. */
+static void level_taken_before_the_apic_is_disabled(void **state)
+{
+	(void)state;
+	use_ioapic();
+	route(PC_IRQ_SCI, LEVEL | VECTOR_SCI, 1);
+	full_set_line(&pc.partition, PC_IRQ_SCI, true);
+	put_lapic(1, SVR, 0xFF);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[1]), VECTOR_SCI);
+	assert_int_equal(routed(PC_IRQ_SCI) & REMOTE_IRR, REMOTE_IRR);
+	put_lapic(1, SVR, 0x1FF);
+	assert_taken(1);
+}
+
+/* The same logical destination means another APIC in another model, and in another mode. */
+static void level_and_logical_destinations(void **state)
+{
+	(void)state;
+	use_ioapic();
+	put_lapic(1, DFR, 0x0FFFFFFF);
+	put_lapic(1, LDR, 0x10u << 24); /* in cluster 1, none of its members */
+	full_set_line(&pc.partition, PC_IRQ_SCI, true);
+	route(PC_IRQ_SCI, LEVEL | DELIVERY_LOGICAL | VECTOR_SCI, 0x10);
+	assert_not_taken();
+	put_lapic(1, DFR, 0xFFFFFFFF);
+	assert_taken(1);
+	put_lapic(1, LDR, 0);
+	full_set_line(&pc.partition, PC_IRQ_SCI, true);
+	route(PC_IRQ_SCI, LEVEL | DELIVERY_LOGICAL | VECTOR_SCI, 0x02);
+	assert_not_taken();
+	assert_true(full_msr_write(&pc.vcpu[1], MSR_APIC_BASE,
+				   APIC_DEFAULT_BASE | APIC_BASE_ENABLE | APIC_BASE_X2APIC));
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[1]), VECTOR_SCI);
+	assert_int_equal(routed(PC_IRQ_SCI) & REMOTE_IRR, REMOTE_IRR);
+}
+
+/* The CPU that serves the local APIC tells of these registers after they have been written. */
+static void level_before_the_local_apic_beside_a_page(void **state)
+{
+	static _Atomic uint32_t page[PAGE_SIZE / sizeof(uint32_t)];
+	struct lapic *lapic = pc.vcpu[0].lapic;
+
+	(void)state;
+	put_lapic(0, 0x350, LVT_MASKED);
+	lapic_enter_page(&pc.vcpu[0], page);
+	full_set_line(&pc.partition, PC_IRQ_SCI, true);
+	route(PC_IRQ_SCI, LEVEL | DELIVERY_LOGICAL | VECTOR_SCI, 0x01);
+	assert_not_taken();
+	assert_int_equal(lapic_load(&lapic->level_changed), 0);
+	lapic_store(&page[REG_LOGICAL * 4], 0x01u << 24);
+	lapic_page_written(&pc.vcpu[0], LDR);
+	assert_int_equal(lapic_load(&lapic->level_changed), 1);
+	assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), VECTOR_SCI);
+	assert_int_equal(routed(PC_IRQ_SCI) & REMOTE_IRR, REMOTE_IRR);
+	lapic_page_ended(&pc.vcpu[0], VECTOR_SCI); /* sent again, and not looked at */
+	lapic_store(&page[REG_REQUEST * 4 + VECTOR_SCI / 32 * 4], 0);
+	lapic_store(&page[REG_SPURIOUS * 4], 0xFF);
+	lapic_page_written(&pc.vcpu[0], SVR);
+	assert_null(lapic->page);
+	put_lapic(0, SVR, 0x1FF);
+	assert_taken(0);
+}
+
 /* The virtual wire through the I/O APIC: pin 0 in ExtINT mode. */
 static void pic_through_the_ioapic(void **state)
 {
@@ -529,6 +689,12 @@ int main(void)
 					   TEST(timer_through_the_ioapic),
 					   TEST(sci),
 					   TEST(sci_beside_a_page),
+					   TEST(level_before_the_local_apic),
+					   TEST(level_rewritten_for_another),
+					   TEST(level_for_a_disabled_apic),
+					   TEST(level_taken_before_the_apic_is_disabled),
+					   TEST(level_and_logical_destinations),
+					   TEST(level_before_the_local_apic_beside_a_page),
 					   TEST(pic_through_the_ioapic),
 					   TEST(clock_interrupt),
 					   TEST(narrow_ioapic_accesses),

@@ -39,12 +39,21 @@ static void route(unsigned pin, uint32_t low, uint8_t destination)
 	put((uint8_t)(0x10 + 2 * pin), low);
 }
 
-/* The vector of the next message, or -1. */
-static int sent(void)
+/* The vector of the next message, which a local APIC takes or not, or -1. */
+static int sent_to(bool taker)
 {
 	struct ioapic_message message;
 
-	return ioapic_take_message(&ioapic, &message) ? (int)(message.command & DELIVERY_VECTOR) : -1;
+	if (!ioapic_take_message(&ioapic, &message))
+		return -1;
+	if (message.level && taker)
+		ioapic_level_taken(&ioapic, message.pin);
+	return (int)(message.command & DELIVERY_VECTOR);
+}
+
+static int sent(void)
+{
+	return sent_to(true);
 }
 
 static int setup(void **state)
@@ -132,6 +141,8 @@ static void levels(void **state)
 	ioapic_set_line(&ioapic, 9, true);
 	assert_true(ioapic_take_message(&ioapic, &message));
 	assert_true(message.level);
+	assert_int_equal(message.pin, 9);
+	ioapic_level_taken(&ioapic, message.pin);
 	assert_int_equal(get(0x22), LEVEL | REMOTE_IRR | 0x39);
 	ioapic_set_line(&ioapic, 9, false);
 	ioapic_set_line(&ioapic, 9, true);
@@ -270,6 +281,56 @@ static void linux_takes_it_over(void **state)
 	assert_false(get(0x22) & REMOTE_IRR);
 }
 
+/* No remote IRR without a local APIC that takes the message (82093AA data sheet, 3.2.4); each write of the
+ * entry and of the line tries again, and so does whoever knows of a new taker. */
+static void levels_that_nobody_takes(void **state)
+{
+	(void)state;
+	route(9, LEVEL | 0x39, 1);
+	ioapic_set_line(&ioapic, 9, true);
+	assert_int_equal(sent_to(false), 0x39);
+	assert_int_equal(sent_to(false), -1); /* once */
+	assert_int_equal(get(0x22), LEVEL | 0x39);
+	put(0x23, 2u << 24);
+	assert_int_equal(sent_to(false), 0x39);
+	put(0x22, LEVEL | 0x39);
+	assert_int_equal(sent_to(false), 0x39);
+	ioapic_set_line(&ioapic, 9, true);
+	assert_int_equal(sent_to(false), 0x39);
+	ioapic_end_of_interrupt(&ioapic, 0x39); /* of another pin's, perhaps */
+	assert_int_equal(sent_to(false), -1);
+	ioapic_offer_levels(&ioapic);
+	assert_int_equal(sent_to(true), 0x39);
+	assert_int_equal(get(0x22), LEVEL | REMOTE_IRR | 0x39);
+	ioapic_offer_levels(&ioapic);
+	put(0x23, 1u << 24);
+	put(0x22, LEVEL | 0x39);
+	assert_int_equal(sent(), -1); /* in service */
+}
+
+/* What is not to be offered: other levels, masked ones, edges, and modes without a service. */
+static void offers_only_levels_that_stand(void **state)
+{
+	struct ioapic_message message;
+
+	(void)state;
+	route(4, 0x34, 0);
+	route(9, LEVEL | 0x39, 0);
+	route(10, LEVEL | MASKED | 0x3A, 0);
+	route(11, LEVEL | DELIVERY_NMI, 0);
+	ioapic_set_line(&ioapic, 4, true);
+	ioapic_set_line(&ioapic, 9, true);
+	ioapic_set_line(&ioapic, 10, true);
+	ioapic_set_line(&ioapic, 11, true);
+	while (ioapic_take_message(&ioapic, &message))
+		;
+	ioapic_set_line(&ioapic, 9, false);
+	ioapic_offer_levels(&ioapic);
+	for (uint8_t pin = 4; pin <= 11; pin++)
+		put((uint8_t)(0x11 + 2 * pin), 1u << 24);
+	assert_false(ioapic_take_message(&ioapic, &message));
+}
+
 static void reset_keeps_the_wires(void **state)
 {
 	(void)state;
@@ -295,6 +356,8 @@ int main(void)
 					   TEST(shared_vector),
 					   TEST(stuck_remote_irr),
 					   TEST(linux_takes_it_over),
+					   TEST(levels_that_nobody_takes),
+					   TEST(offers_only_levels_that_stand),
 					   TEST(reset_keeps_the_wires)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,8 +24,10 @@ static unsigned found_count;
 static int set_up(void **state)
 {
 	(void)state;
-	capabilities = (struct svm_capabilities){
-		.physical_bits = PHYSICAL_BITS, .linear_bits = 48, .asids = 16, .cr4_defined = CR4_PAE | CR4_PGE | CR4_OSFXSR};
+	capabilities = (struct svm_capabilities){.physical_bits = PHYSICAL_BITS,
+						 .linear_bits = 48,
+						 .asids = 16,
+						 .cr4_defined = CR4_PAE | CR4_PGE | CR4_OSFXSR};
 	vmcb = (struct vmcb){.control = {.intercept_instruction = INTERCEPT_IO | INTERCEPT_MSR,
 					 .intercept_svm = INTERCEPT_VMRUN,
 					 .io_permissions = 0x10000,

@@ -50,7 +50,8 @@ static void describe_cpu(void)
 		.cr0_fixed1 = 0xFFFFFFFF,
 		.cr4_fixed0 = CR4_VMXE,
 		.cr4_fixed1 = 0x3767FF,
-		.physical_bits = PHYSICAL_BITS, .linear_bits = 48};
+		.physical_bits = PHYSICAL_BITS,
+		.linear_bits = 48};
 }
 
 static void fill_controls(void)
