@@ -166,8 +166,7 @@ static void start_virtualisation(void)
 	stop_on(cpu_enable_virt(message), virt->name, message);
 	do_without(boot->config.without);
 	log_info("virtualisation: %s, %s%s pages%s%s%s%s", virt->name,
-		 virt_features.large_pages ? "2 MiB" : "4 KiB",
-		 virt_features.giant_pages ? " and 1 GiB" : "",
+		 virt_features.large_pages ? "2 MiB" : "4 KiB", virt_features.giant_pages ? " and 1 GiB" : "",
 		 virt_features.tagged_tlb ? ", tagged TLB" : "",
 		 virt_features.preemption_timer ? ", preemption timer" : "",
 		 virt_features.virtual_apic ? ", local APICs" : "",

@@ -41,9 +41,9 @@ struct guest_leaf {
 };
 
 /*
- * PAE, 4-level and 5-level tables: 8-byte entries. ERR_NOT_FOUND when an entry is not present; permissions are
- * the caller's to judge. `levels` is a constant, so that the loop is unrolled and its shifts are constants,
- * too.
+ * PAE, 4-level and 5-level tables: 8-byte entries. ERR_NOT_FOUND when an entry is not present; permissions
+ * are the caller's to judge. `levels` is a constant, so that the loop is unrolled and its shifts are
+ * constants, too.
  */
 static inline __attribute__((always_inline)) enum status guest_walk(uint64_t table, unsigned levels,
 								    uint64_t linear, guest_read_fn *read,

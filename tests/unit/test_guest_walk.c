@@ -279,10 +279,10 @@ static void loops_end(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, clear)
-	const struct CMUnitTest tests[] = {TEST(no_paging),	  TEST(four_levels), TEST(five_levels), TEST(every_level_absent),
-					   TEST(rights),	  TEST(no_execute),  TEST(smep_and_smap),
-					   TEST(protection_keys), TEST(pae),	     TEST(legacy),
-					   TEST(outside_memory),  TEST(loops_end)};
+	const struct CMUnitTest tests[] = {
+		TEST(no_paging), TEST(four_levels), TEST(five_levels),	  TEST(every_level_absent),
+		TEST(rights),	 TEST(no_execute),  TEST(smep_and_smap),  TEST(protection_keys),
+		TEST(pae),	 TEST(legacy),	    TEST(outside_memory), TEST(loops_end)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
