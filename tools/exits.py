@@ -22,6 +22,7 @@ OUTSIDE = "only the machine can raise it, and the emulator does not"
 LATER = "the CPU is told of it otherwise: by the request word, before an entry"
 QEMU = "QEMU's CPU does it without an exit, or names another instruction"
 OTHER_BACK_END = "the other back end has it"
+STEPPED = "it is intercepted while the hypervisor has the guest step only, which an event right behind STI brings about"
 NO_EXIT = "it is #UD before it could exit"
 UNKNOWN = "no reason is known: a test is missing, or has not run"
 # Reasons that are counted by their class alone: those of the short paths.
@@ -37,6 +38,8 @@ WHY_NOT = {
     OUTSIDE: ["I/O SMI", "SMI", "INIT", "machine check at VM entry", "FERR_FREEZE", "EXCP_MC", "MSR loading", "EPT misconfiguration",
               "init or sipi"],
     LATER: ["start-up IPI"],
+    STEPPED: ["EXCP_DE", "EXCP_BR", "EXCP_UD", "EXCP_NM", "EXCP_TS", "EXCP_NP", "EXCP_SS", "EXCP_GP", "EXCP_PF", "EXCP_MF", "EXCP_XM",
+              "SWINT"],
     NO_EXIT: ["GETSEC", "RSM", "VMFUNC"],
     QEMU: ["INVD", "XSETBV", "xsetbv", "EXCP_AC"],
     OTHER_BACK_END: ["preemption timer", "local apic"],
