@@ -8,6 +8,7 @@
 #define GENERAL 16
 #define RSP	4
 #define MARK	0x5EED0000A5A50000ull
+#define TRIES	1000u
 #define DIRT	0xDEADBEEF00000000ull /* in the upper halves of a 32-bit call's arguments: they do not count */
 
 /* All that arithmetic leaves, DF, AC and ID: what a guest may have set. Interrupts stay as they are. */
@@ -192,12 +193,17 @@ static void call_row(const struct call *call, uint32_t function, const struct ro
 		     uint64_t x[8])
 {
 	const bool narrow = !(function & SMCCC_64);
+	const uint64_t wanted = expected_x0(call, function, row);
 	struct registers in, out;
+	uint32_t tries = 0;
 
 	mark(&in, function, row->x, narrow ? DIRT : 0, flags);
-	do
+	do {
+		if (row->before)
+			row->before(row->x[0]);
 		call_with_registers(&in, &out);
-	while (row->flags & ROW_PATIENT && (int32_t)out.general[place[2]] == FFA_RETRY);
+	} while ((row->flags & ROW_PATIENT && (int32_t)out.general[place[2]] == FFA_RETRY) ||
+		 (row->before && out.general[place[0]] != wanted && ++tries < TRIES));
 	for (unsigned i = 0; i < 8; i++)
 		x[i] = out.general[place[i]];
 	compare(call, function, row, &in, &out, row->expected < 0 ? call->of_errors : call->results);

@@ -30,6 +30,8 @@ struct row {
 	int64_t expected;   /* x0; FFA: 0 or the code. Codes are negative. */
 	unsigned flags;	    /* enum row_flag */
 	uint64_t result[3]; /* x1 to x3, with ROW_COMPARE */
+	/* Brings a moment about that may be over when the call comes: then both again. Called with x1. */
+	void (*before)(uint64_t id);
 };
 
 struct call {
