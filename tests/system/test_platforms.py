@@ -44,7 +44,7 @@ def expect_both_to_run(system, virtualisation):
 def test_without_large_ept_pages():
     """Sandy Bridge: unrestricted guest, but EPT without 1 GiB pages."""
     with boot("corei7_sandy_bridge_2600k") as system:
-        expect_both_to_run(system, "VT-x, 2 MiB pages, tagged TLB")
+        expect_both_to_run(system, "VT-x, 2 MiB pages, tagged TLB, preemption timer")
 
 
 @pytest.mark.parametrize("wanted", ["yes", "no", "auto"])
@@ -70,12 +70,13 @@ def test_local_apic_is_served_by_the_cpu_that_can(wanted):
 @pytest.mark.parametrize("unwanted, told", [("", "2 MiB and 1 GiB pages, tagged TLB, preemption timer, local APICs"),
                                             ("large_pages, tagged_tlb, preemption_timer", "4 KiB pages, local APICs")])
 def test_does_without_what_the_config_names(unwanted, told):
-    """Both guests run all the same; the computing guest's turns end by the preemption timer, or by none."""
+    """A guest that spins on a CPU of its own has its turns ended by the preemption timer, or by nothing; the other one runs."""
     config = CONFIG.replace("console  = serial", f"console = serial\nwithout = {unwanted}" if unwanted else "console = serial")
-    with System("bochs", config.replace(" beats=2", " "), cpus=2, memory=256) as system:
+    config = config.replace("name=alpha beats=2", "name=alpha crash=spin\npin = 1").replace("beats=2", "period=100")
+    with System("bochs", config, cpus=2, memory=256) as system:
         system.said("bulkhead", f"(?:.* )?virtualisation: VT-x, {told}", timeout=BOOT_TIMEOUT)
-        for guest in ("alpha", "beta"):
-            system.said(guest, "compute ok: .*", timeout=BOOT_TIMEOUT)
+        system.said("alpha", "hello from alpha, a full guest", timeout=BOOT_TIMEOUT)
+        system.said("beta", "heartbeat 5 .*", timeout=BOOT_TIMEOUT)
         assert ("preemption timer" in read_statistics(system, "alpha")) == (not unwanted)
 
 

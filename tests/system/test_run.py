@@ -1,4 +1,4 @@
-"""What a person types: `make run` on each emulator, `make debug`, and the words where a platform cannot run."""
+"""What a person types: `make run` on each emulator, `make linux`, `make debug`, and the words where a platform cannot run."""
 
 import os
 
@@ -7,6 +7,7 @@ import pytest
 
 from system import BOOT_TIMEOUT, ROOT, emulator
 
+LINUX_TIMEOUT = 400
 NAMES = {"qemu": "QEMU, emulated SVM", "bochs": "Bochs, emulated VT-x"}
 
 
@@ -31,6 +32,25 @@ def test_run(platform):
     console.expect(r"(alpha|beta) +\| heartbeat 1 ")
     console.send("typed by a person\r")
     console.expect_exact("alpha   | echo: typed by a person")
+    console.send("\x1dx")
+    console.expect("summary")
+    assert ended(console) == 0
+
+
+def test_linux():
+    """Debian's regular kernel twice, each with a shell, beside the para guest. On Bochs test_linux.py boots as many guests."""
+    console = make("linux", "PLATFORM=qemu")
+    console.timeout = LINUX_TIMEOUT
+    for _ in range(2):
+        console.expect(r"(alpha|beta) +\| Enter 'help' for a list of built-in commands")
+    for key, guest in ((1, "alpha"), (2, "beta")):
+        console.send(f"\x1d{key}")
+        console.expect_exact(f"keyboard: {guest}")
+        console.send("echo $((6 * 7)) at $(hostname)\r")
+        console.expect(rf"{guest} +\| 42 at {guest}")
+    console.send("\x1d3")
+    console.expect_exact("keyboard: gamma")
+    console.expect(r"gamma +\| heartbeat \d+ ")
     console.send("\x1dx")
     console.expect("summary")
     assert ended(console) == 0
