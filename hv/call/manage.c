@@ -45,7 +45,7 @@ static uint64_t describe(const struct partition *partition)
 {
 	return atomic_load(&partition->state) | (uint64_t)partition->config->mode << BH_INFO_MODE_SHIFT |
 	       (uint64_t)partition->end << BH_INFO_END_SHIFT | (partition->refused[0] ? BH_INFO_REFUSED : 0) |
-	       (atomic_load(&partition->order) != ORDER_NONE ? BH_INFO_BUSY : 0) |
+	       (partition_order(partition) != ORDER_NONE ? BH_INFO_BUSY : 0) |
 	       (uint64_t)partition->vcpu_count << BH_INFO_VCPUS_SHIFT;
 }
 

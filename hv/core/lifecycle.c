@@ -39,17 +39,18 @@ static bool order_allowed(const struct partition *partition, enum partition_orde
 enum status partition_command(struct partition *partition, enum partition_order order, const char *reason)
 {
 	enum status status = OK;
+	uint32_t last;
 
 	spin_lock(&partition->lifecycle_lock);
-	if (atomic_load(&partition->order) != ORDER_NONE)
+	last = atomic_load(&partition->order);
+	if (last & ORDER_KIND)
 		status = ERR_BUSY;
 	else if (!order_allowed(partition, order))
 		status = ERR_INVALID;
 	else {
 		if (order != ORDER_START)
 			string_copy(partition->end_reason, reason, sizeof(partition->end_reason));
-		atomic_fetch_add(&partition->order_number, 1);
-		atomic_store(&partition->order, order);
+		atomic_store(&partition->order, (last + ORDER_NEXT) | order);
 	}
 	spin_unlock(&partition->lifecycle_lock);
 	for (uint32_t i = 0; !status && i < partition->vcpu_count; i++)
@@ -57,12 +58,10 @@ enum status partition_command(struct partition *partition, enum partition_order 
 	return status;
 }
 
-static bool all_parked(const struct partition *partition)
+static bool all_parked(const struct partition *partition, uint32_t order)
 {
-	const uint32_t number = atomic_load(&partition->order_number);
-
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
-		if (atomic_load(&partition->vcpu[i].parked) != number)
+		if (atomic_load(&partition->vcpu[i].parked) != order)
 			return false;
 	return true;
 }
@@ -209,7 +208,7 @@ static void power_off_when_done(void)
 		struct partition *partition = &partitions[i];
 
 		if (atomic_load(&partition->state) != PARTITION_OFF || partition->end == END_STOPPED ||
-		    atomic_load(&partition->order) != ORDER_NONE)
+		    partition_order(partition) != ORDER_NONE)
 			return;
 		any |= partition->end != END_NEVER_STARTED;
 	}
@@ -221,15 +220,14 @@ static void power_off_when_done(void)
 }
 
 /* On the CPU of vCPU 0, with every vCPU of the partition out of the guest. */
-static void carry_out(struct vcpu *vcpu)
+static void carry_out(struct vcpu *vcpu, uint32_t order)
 {
 	struct partition *partition = vcpu->partition;
-	enum partition_order order = atomic_load(&partition->order);
 
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
 		atomic_store(&partition->vcpu[i].state, VCPU_OFF);
 	call_partition_reset(partition);
-	switch (order) {
+	switch (order & ORDER_KIND) {
 	case ORDER_START:
 		partition->restarts = 0;
 		begin(vcpu);
@@ -242,27 +240,30 @@ static void carry_out(struct vcpu *vcpu)
 	case ORDER_OFF: finish(vcpu, END_SYSTEM_OFF); break;
 	default: finish(vcpu, END_STOPPED); break;
 	}
-	atomic_store(&partition->order, ORDER_NONE);
+	atomic_store(&partition->order, order & ~ORDER_KIND);
 	for (uint32_t i = 1; i < partition->vcpu_count; i++)
 		vcpu_request(&partition->vcpu[i], REQUEST_LIFECYCLE);
 	calls_tell_others(partition);
 	power_off_when_done();
 }
 
+/* By the time this is read, the order may have been carried out: then the vCPU has parked for it before. */
 static void follow_order(struct vcpu *vcpu)
 {
 	struct partition *partition = vcpu->partition;
 	struct vcpu_shared *shared = vcpu->shared;
-	const uint32_t number = atomic_load(&partition->order_number);
+	const uint32_t order = atomic_load(&partition->order);
 
-	if (atomic_load(&shared->parked) != number) {
+	if (!(order & ORDER_KIND))
+		return;
+	if (atomic_load(&shared->parked) != order) {
 		reset_private_state(vcpu, true);
-		atomic_store(&shared->parked, number);
+		atomic_store(&shared->parked, order);
 		if (shared->index != 0)
 			vcpu_request(&partition->vcpu[0], REQUEST_LIFECYCLE);
 	}
-	if (shared->index == 0 && all_parked(partition))
-		carry_out(vcpu);
+	if (shared->index == 0 && all_parked(partition, order))
+		carry_out(vcpu, order);
 }
 
 /*
@@ -323,7 +324,7 @@ void partition_check_alive(struct partition *partition)
 	for (uint32_t i = 0; i < partition->vcpu_count; i++)
 		if (is_alive(&partition->vcpu[i]))
 			return;
-	if (atomic_load(&partition->order) == ORDER_NONE)
+	if (partition_order(partition) == ORDER_NONE)
 		partition_fault(this_vcpu, "all its CPUs are off or halted with interrupts off");
 }
 
@@ -460,8 +461,7 @@ void vcpu_serve_meanwhile(void)
 
 static bool may_run(const struct vcpu *vcpu)
 {
-	return atomic_load(&vcpu->shared->state) == VCPU_ON &&
-	       atomic_load(&vcpu->partition->order) == ORDER_NONE;
+	return atomic_load(&vcpu->shared->state) == VCPU_ON && partition_order(vcpu->partition) == ORDER_NONE;
 }
 
 static void offer_events(struct vcpu *vcpu, uint32_t requests)
@@ -640,7 +640,7 @@ static void start_vcpu(struct vcpu *vcpu)
 
 static void live(struct vcpu *vcpu)
 {
-	if (vcpu->partition && atomic_load(&vcpu->partition->order) != ORDER_NONE)
+	if (vcpu->partition)
 		follow_order(vcpu);
 	if (vcpu->partition && atomic_load(&vcpu->shared->state) == VCPU_STARTING)
 		start_vcpu(vcpu);

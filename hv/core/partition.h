@@ -25,6 +25,10 @@ enum partition_state { PARTITION_OFF, PARTITION_STARTING, PARTITION_RUNNING };
 enum partition_end { END_NEVER_STARTED, END_SYSTEM_OFF, END_STOPPED, END_FAULT };
 
 enum partition_order { ORDER_NONE, ORDER_START, ORDER_STOP, ORDER_OFF, ORDER_RESET, ORDER_FAULT };
+/* partition->order: the order being carried out, and above it how many there have been. In one word, so that
+ * no vCPU can take one order for the next. */
+#define ORDER_KIND 7u
+#define ORDER_NEXT 8u
 
 /* A PC has its devices below 4 GiB: RAM of a full partition ends here and goes on at 4 GiB. */
 #define FULL_LOW_MEMORY (3 * GIB)
@@ -84,11 +88,9 @@ struct partition {
 	uint32_t id; /* index in the config, from 0; the user sees id + 1 */
 	const struct partition_config *config;
 	_Atomic uint32_t state; /* enum partition_state */
-	_Atomic uint32_t order; /* enum partition_order being carried out */
-	_Atomic uint32_t
-		order_number; /* of that order, from 1 on: no vCPU counts as parked for another one */
-	uint32_t end;	      /* enum partition_end */
-	char end_reason[128]; /* one line, for list and summary */
+	_Atomic uint32_t order; /* see ORDER_KIND */
+	uint32_t end;		/* enum partition_end */
+	char end_reason[128];	/* one line, for list and summary */
 	uint32_t restarts;
 	bool started_before;
 	uint64_t start_tsc, end_tsc;
@@ -151,6 +153,11 @@ void *partition_window(const struct partition *partition, gpa_t address);
 /* Copy once, then check, then use. false: not all of it is the partition's memory, nothing copied. */
 bool partition_read(const struct partition *partition, gpa_t from, void *to, size_t size) MUST_CHECK;
 bool partition_write(const struct partition *partition, gpa_t to, const void *from, size_t size) MUST_CHECK;
+
+static inline enum partition_order partition_order(const struct partition *partition)
+{
+	return (enum partition_order)(atomic_load(&partition->order) & ORDER_KIND);
+}
 
 /* Posts an order from any CPU. ERR_BUSY while another one is under way, ERR_INVALID where the state does not
  * allow it. */

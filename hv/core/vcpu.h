@@ -88,7 +88,7 @@ struct vcpu_shared {
 	_Atomic uint32_t halted;	/* enum vcpu_halt */
 	uint32_t cpu;			/* index of the physical CPU */
 	uint32_t index;			/* vCPU index in its partition, its APIC id */
-	_Atomic uint32_t parked;	/* number of the order for which it is out of the guest */
+	_Atomic uint32_t parked;	/* the value of partition->order for which it is out of the guest */
 	_Atomic uint64_t events;	/* para: events raised by another CPU, not yet in the event page */
 	_Atomic uint32_t interrupts[8]; /* full: vectors posted by another CPU (local APIC IRR to be) */
 	_Atomic uint64_t call_page[VCPU_CALL_PAGES];

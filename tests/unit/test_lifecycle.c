@@ -765,10 +765,10 @@ static void test_all_park_for_each_order(void **state)
 		for (unsigned i = 0; i < 4; i++)
 			resume(0);
 		assert_int_equal(atomic_load(&vcpus[1].state), VCPU_ON);
-		assert_int_equal(atomic_load(&alpha->order), ORDER_RESET);
+		assert_int_equal(partition_order(alpha), ORDER_RESET);
 		run();
 		assert_int_equal(atomic_load(&vcpus[1].state), VCPU_OFF);
-		assert_int_equal(atomic_load(&alpha->order), ORDER_NONE);
+		assert_int_equal(partition_order(alpha), ORDER_NONE);
 	}
 }
 
@@ -1086,7 +1086,7 @@ static void test_halt_masked(void **state)
 	resume(1);
 	assert_int_equal(atomic_load(&vcpus[1].halted), NOT_HALTED);
 	assert_int_equal(seen.nmis, 1);
-	assert_int_equal(atomic_load(&alpha->order), ORDER_NONE);
+	assert_int_equal(partition_order(alpha), ORDER_NONE);
 }
 
 static enum exit_action suspend(struct vcpu *vcpu)
@@ -1172,11 +1172,11 @@ static void test_woken_is_not_halted_for_good(void **state)
 	assert_int_equal(atomic_load(&vcpus[1].halted), HALTED_FOR_GOOD);
 	atomic_fetch_or(&vcpus[1].requests, REQUEST_NMI);
 	resume(0);
-	assert_int_equal(atomic_load(&alpha->order), ORDER_NONE);
+	assert_int_equal(partition_order(alpha), ORDER_NONE);
 	atomic_store(&vcpus[1].requests, 0);
 	atomic_store(&vcpus[1].state, VCPU_STARTING);
 	partition_check_alive(alpha);
-	assert_int_equal(atomic_load(&alpha->order), ORDER_NONE);
+	assert_int_equal(partition_order(alpha), ORDER_NONE);
 }
 
 static void test_order_ends_halt(void **state)
