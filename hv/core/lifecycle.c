@@ -347,10 +347,6 @@ void vcpu_request(struct vcpu_shared *target, uint32_t requests)
 		vcpu_kick(target);
 }
 
-/* However short a guest's periods are, it gets so many ticks of the TSC for itself in between: else not one
- * instruction of it would run again. */
-#define GUEST_TICKS_MIN 5000u
-
 static void rearm_host_timer(struct vcpu *vcpu, bool armed)
 {
 	uint64_t next = vcpu->timer[0];
@@ -358,7 +354,7 @@ static void rearm_host_timer(struct vcpu *vcpu, bool armed)
 #pragma GCC unroll 4
 	for (unsigned kind = 1; kind < TIMERS; kind++)
 		next = MIN(next, vcpu->timer[kind]);
-	vcpu->host_timer = MAX(next, rdtsc() + GUEST_TICKS_MIN);
+	vcpu->host_timer = next;
 	if (next != TIMER_NEVER || armed)
 		host_timer_arm(vcpu->host_timer);
 }
@@ -381,6 +377,10 @@ static void console_timer(struct vcpu *vcpu)
 		console_tick();
 }
 
+/* However short a period a guest asks for, it gets so many ticks of the TSC for itself before that timer
+ * fires again: else not one instruction of it would run. Other timers are not late for it. */
+#define GUEST_TICKS_MIN 5000u
+
 static void fire_timer(struct vcpu *vcpu, enum timer_kind kind)
 {
 	vcpu->timer[kind] = TIMER_NEVER;
@@ -389,6 +389,8 @@ static void fire_timer(struct vcpu *vcpu, enum timer_kind kind)
 	case TIMER_CONSOLE: console_timer(vcpu); break;
 	default: full_timer(vcpu, kind); break;
 	}
+	if (vcpu->timer[kind] != TIMER_NEVER)
+		vcpu->timer[kind] = MAX(vcpu->timer[kind], rdtsc() + GUEST_TICKS_MIN);
 }
 
 static void run_timers(struct vcpu *vcpu)

@@ -999,6 +999,24 @@ static void test_timer_storm(void **state)
 	assert_int_equal(saved_vcpu[2].host_timer, seen.armed[2]);
 }
 
+/* That is between two of the same timer: another one is on time. */
+static void test_timer_storm_delays_no_other(void **state)
+{
+	const uint64_t due = cpu.tsc + 700;
+
+	(void)state;
+	boot();
+	use_cpu(2);
+	saved_vcpu[2].timer[TIMER_PIT] = cpu.tsc - 1;
+	saved_vcpu[2].timer[TIMER_LAPIC] = due;
+	saved_vcpu[2].host_timer = TIMER_NEVER;
+	seen.device_timer_again = cpu.tsc + 1;
+	atomic_fetch_or(&vcpus[2].requests, REQUEST_TIMER);
+	resume(2);
+	assert_int_equal(seen.device_timers, 1);
+	assert_int_equal(seen.armed[2], due);
+}
+
 static void test_console_work(void **state)
 {
 	unsigned ticks;
@@ -1443,6 +1461,7 @@ int main(void)
 					   TEST(test_one_kick_is_enough),
 					   TEST(test_timers),
 					   TEST(test_timer_storm),
+					   TEST(test_timer_storm_delays_no_other),
 					   TEST(test_console_work),
 					   TEST(test_machine_events),
 					   TEST(test_halt),
