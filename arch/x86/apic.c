@@ -64,11 +64,14 @@ enum apic_register {
 static enum { MODE_NONE, MODE_XAPIC, MODE_X2APIC } mode;
 static volatile uint32_t *registers;
 
+static volatile uint32_t *in_memory(enum apic_register which)
+{
+	return &registers[which << APIC_REGISTER_SHIFT >> 2];
+}
+
 static uint32_t apic_read(enum apic_register which)
 {
-	if (mode == MODE_X2APIC)
-		return (uint32_t)rdmsr(MSR_X2APIC_FIRST + which);
-	return registers[which << APIC_REGISTER_SHIFT >> 2];
+	return mode == MODE_X2APIC ? (uint32_t)rdmsr(MSR_X2APIC_FIRST + which) : *in_memory(which);
 }
 
 static void apic_write(enum apic_register which, uint32_t value)
@@ -76,7 +79,7 @@ static void apic_write(enum apic_register which, uint32_t value)
 	if (mode == MODE_X2APIC)
 		wrmsr(MSR_X2APIC_FIRST + which, value);
 	else
-		registers[which << APIC_REGISTER_SHIFT >> 2] = value;
+		*in_memory(which) = value;
 }
 
 static bool has_x2apic(void)
@@ -169,10 +172,10 @@ int apic_in_service(void)
 
 static NOINLINE void send_by_memory(uint32_t target, uint32_t command)
 {
-	for (unsigned i = 0; i < COMMAND_WAIT && apic_read(APIC_COMMAND) & COMMAND_PENDING; i++)
+	for (unsigned i = 0; i < COMMAND_WAIT && *in_memory(APIC_COMMAND) & COMMAND_PENDING; i++)
 		cpu_pause();
-	apic_write(APIC_COMMAND_HIGH, target << XAPIC_ID_SHIFT);
-	apic_write(APIC_COMMAND, command);
+	*in_memory(APIC_COMMAND_HIGH) = target << XAPIC_ID_SHIFT;
+	*in_memory(APIC_COMMAND) = command;
 }
 
 static inline void send(uint32_t target, uint32_t command)
