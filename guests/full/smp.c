@@ -30,7 +30,7 @@
 
 #define INIT_DELAY_US	 10000u
 #define STARTUP_DELAY_US 200u
-#define START_TRIES	 2000u /* of 100 µs each */
+#define START_TRIES	 20000u /* of 100 µs each */
 
 /* The fields that are read of the floating pointer, the table's header and a processor entry. */
 struct mp_pointer {

@@ -132,7 +132,8 @@ static void run_line(char *line)
 	bh_printf("no command '%s': help lists them\n", line);
 }
 
-/* An order to the one that is not finished yet holds back the next: it is posted once that is done. */
+/* An order to the one that is not finished yet holds back the next: it is posted once that is done. So is the
+ * first one if the other has not started yet. */
 static void reset_often(uint32_t times)
 {
 	uint32_t waits = 0;
@@ -140,7 +141,7 @@ static void reset_often(uint32_t times)
 		return;
 	for (uint32_t done = 0; done < times;) {
 		const int result = bh_manage_reset(OTHER);
-		if (result == PSCI_ON_PENDING) {
+		if (result == PSCI_ON_PENDING || (result == PSCI_NOT_PRESENT && !done)) {
 			bh_wait_for(BH_EVENT_MANAGE);
 			waits++;
 			continue;

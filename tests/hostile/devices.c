@@ -550,7 +550,7 @@ static void fault_there(void *context)
 static void other_faults(void)
 {
 	(void)platform_cpu_start(1, fault_there, NULL);
-	delay_us(100000);
+	delay_us(5000000); /* goes by only where the fault is not seen */
 }
 
 static void fault_together(void *context)
