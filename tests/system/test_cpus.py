@@ -189,7 +189,7 @@ ONE_CPU = """
 mode    = {mode}
 memory  = 16M
 image   = \\guests\\{image}.elf
-cmdline = name=single beats=3
+cmdline = name=single beats=10
 """
 
 
@@ -202,9 +202,9 @@ def test_one_cpu_serves_guest_and_console(platform, mode):
         system.keyboard(1)
         system.line("anybody")
         system.said("single", "echo: anybody")
-        system.said("single", "done after 3 heartbeats")
+        system.said("single", "done after 10 heartbeats")
         system.wait_end()
-        assert [line.split()[1] for line in system.lines(who="single") if "heartbeat" in line] == ["1", "2", "3", "after"]
+        assert [line.split()[1] for line in system.lines(who="single") if "heartbeat" in line] == [*map(str, range(1, 11)), "after"]
         reason = "switched off by the guest" if mode == "full" else "SYSTEM_OFF"
         assert re.search(rf"  single +system off +\d+\.\d{{3}} s +\d+ +\d+ +0  {reason}", system.transcript)
 

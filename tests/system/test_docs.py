@@ -81,11 +81,11 @@ def test_tour_of_the_library(tmp_path):
     sources = fenced(text, "c")[1:]
     files = {f"\\guests\\tour{number}.elf": build_guest(source, f"tour{number}", tmp_path) for number, source in enumerate(sources)}
     with System("qemu", TOUR, cpus=5, files=files) as system:
-        system.said("adder", "the sum is 500000500000", timeout=BOOT_TIMEOUT)
-        system.said("client", "no answer: -8")  # adder is no server, and has ended
-        system.keyboard(1)
-        system.send("x")
+        system.said("bulkhead", r".*partition sleeper: first guest instruction .*", timeout=BOOT_TIMEOUT)
+        system.send("x")  # at once, to the first partition: it listens for five seconds
         system.said("sleeper", "you typed x")
+        system.said("adder", "the sum is 500000500000")
+        system.said("client", "no answer: -8")  # adder is no server, and has ended
         system.said("sleeper", "five seconds are over")
         system.command("info guard", "running")
 
@@ -169,7 +169,7 @@ def test_examples_of_the_interface(tmp_path):
     files = {"\\guests\\examples.elf": image,
              "\\guests\\pong-para.elf": os.path.join(BUILD, "guests/pong-para.elf")}
     with System("qemu", EXAMPLES_CONFIG, cpus=2, files=files) as system:
-        system.expect_boot(r"example devices: \w+")
+        system.expect_boot(r"example devices: \w+\n")
         told = re.findall(r"example ([\w ]+): (\w+)", system.transcript)
         assert len(told) == 13 and {outcome for _, outcome in told} == {"right"}, told
 

@@ -158,10 +158,11 @@ def test_long_lines_and_fast_typing_arrive_whole(machine):
     text = "the quick brown fox jumps over the lazy dog, again and again, until the line is full"
     machine.keyboard(2)
     since = machine.mark()
+    machine.line(f"0 {text}")
     for i in range(5):
-        machine.line(f"{i} {text}")
-    for i in range(5):
+        machine.line(f"{i + 1} {text}")  # two lines are under way: the queue for a partition's input holds them
         machine.said("beta", f"echo: {i} {text}", since)
+    machine.said("beta", f"echo: 5 {text}", since)
 
 
 def test_guest_help_and_stat(machine):

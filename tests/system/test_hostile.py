@@ -703,6 +703,7 @@ def test_power_port_ends_its_partition_only(machine):
     since = machine.begin("full", "power-port")
     machine.said("bulkhead", STAMP + "partition full is off: switched off by the guest", since)
     machine.give_keyboard("monitor")
+    machine.system.command("list", r"full +system off ")  # that is told before it is so
     machine.system.line("start full")
     machine.said("full", "hostile: ready", since)
 

@@ -12,8 +12,10 @@ from system import BOOT_TIMEOUT, LINE_TIMEOUT, System
 import linux  # of tools/, to which system.py knows the way
 from study import read_statistics  # of tools/
 
-SHELL_TIMEOUT = 400  # Bochs runs some 10 million instructions a second, a boot takes 600 million
-PASS_TIMEOUT = 500  # of memtest86+
+# They end a hang, on a machine however loaded. Bochs runs some 10 million instructions a second, a boot takes 600 million; a pass of
+# memtest86+ takes two minutes.
+SHELL_TIMEOUT = 1000
+PASS_TIMEOUT = 1500
 IDLE_EXITS = 20  # a second, at most
 STAMP = r"\[ *\d+\.\d{6}\] "
 BEAT = re.compile(r"heartbeat (\d+) .*")
@@ -268,6 +270,19 @@ def ask_gamma(machine):
     return int(up[1]), int(up[2]), int(longest[1])
 
 
+def ms_without_tick(before, after):
+    return abs((after[0] - before[0]) - 10 * (after[1] - before[1]))
+
+
+def assert_no_tick_is_lost(machine, since, now):
+    """A tick that is late at this moment is not lost. On QEMU the host decides how late: whether it comes is seen by asking again."""
+    for _ in range(4 if machine.platform == "qemu" else 0):
+        if ms_without_tick(since, now) <= 20:
+            break
+        now = ask_gamma(machine)
+    assert ms_without_tick(since, now) <= 20, "ticks are missing"
+
+
 def let_beat(machine, count):
     since = machine.mark()
     first = int(machine.said("gamma", BEAT.pattern, since)[1])
@@ -288,6 +303,7 @@ def test_raging_neighbour_takes_no_time(machine):
     start = ask_gamma(machine)
     let_beat(machine, 30)
     idle = ask_gamma(machine)
+    assert_no_tick_is_lost(machine, start, idle)
     shell(machine, "alpha", SHALL_LIVE)
     shell(machine, "alpha", HALF)
     shell(machine, "alpha", RESERVE)
@@ -300,8 +316,7 @@ def test_raging_neighbour_takes_no_time(machine):
     raging = ask_gamma(machine)
     shell(machine, "alpha", "kill -9 -1", timeout=SHELL_TIMEOUT)  # it is one of hundreds that want the CPU
     assert shell_number(machine, "alpha", COUNT_FORKS) - forks > FORKS
-    for before, after in ((start, idle), (idle, raging)):
-        assert abs((after[0] - before[0]) - 10 * (after[1] - before[1])) <= 20, "ticks are missing"
+    assert_no_tick_is_lost(machine, start, raging)
     beats = heartbeats(machine, since)
     assert beats == list(range(beats[0], beats[0] + len(beats)))
     if machine.platform == "bochs":
