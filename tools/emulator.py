@@ -2,7 +2,7 @@
 """Starts Bulkhead on a machine: QEMU with KVM where it really nests, QEMU's own CPU (SVM), or Bochs (VT-x).
 
 One place knows the emulators' command lines: `make run`, `make debug`, the tests, the benchmark and the study use it.
-As a program: emulator.py [--platform auto|kvm|qemu|bochs] [--cpus N] [--memory MIB] [--screen] [--gdb] IMAGE
+As a program: emulator.py [--platform auto|kvm|qemu|bochs] [--cpus N] [--memory MIB] [--screen] [--gdb SOCKET] IMAGE
 """
 
 import argparse
@@ -188,7 +188,7 @@ def run_bochs(options):
 def run_qemu(options, kvm):
     extra = ["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0", "-monitor", "none"]
     if options.gdb:
-        extra += ["-s", "-S"]
+        extra += ["-S", "-chardev", f"socket,id=gdb,path={options.gdb},server=on,wait=off", "-gdb", "chardev:gdb"]
     return subprocess.call(qemu_command(options.image, options.cpus, options.memory, kvm, screen=options.screen,
                                         extra=extra))
 
@@ -201,7 +201,7 @@ def main():
     parser.add_argument("--memory", type=int, default=1024, help="MiB")
     parser.add_argument("--model", default=BOCHS_MODEL, help="Bochs CPU model")
     parser.add_argument("--screen", action="store_true", help="show the screen in a window")
-    parser.add_argument("--gdb", action="store_true", help="wait for gdb on port 1234")
+    parser.add_argument("--gdb", metavar="SOCKET", help="wait for gdb on this socket")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that an emulator is ended with us
     try:
