@@ -185,10 +185,7 @@ void ioapic_write(struct ioapic *ioapic, unsigned offset, uint32_t value)
 
 void ioapic_reset(struct ioapic *ioapic)
 {
-	const uint32_t lines = ioapic->lines;
-
 	memset(ioapic, 0, sizeof(*ioapic));
-	ioapic->lines = lines;
 	ioapic->id = PC_IOAPIC_ID;
 	for (unsigned pin = 0; pin < PC_IOAPIC_PINS; pin++)
 		ioapic->entry[pin] = ENTRY_MASKED;

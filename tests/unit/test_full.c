@@ -669,6 +669,21 @@ static void reset_forgets(void **state)
 	assert_int_equal(routed(4), LVT_MASKED);
 }
 
+/* The first interrupt of the next life is an edge again, though the last one's had not ended. */
+static void serial_interrupt_over_a_reset(void **state)
+{
+	(void)state;
+	for (int life = 0; life < 2; life++) {
+		use_ioapic();
+		route(4, 0x34, 0);
+		pc_out(COM1 + 4, 0x08);
+		pc_out(COM1 + 1, 0x02);
+		assert_int_equal(full_peek_interrupt(&pc.vcpu[0]), 0x34);
+		full_devices_reset(&pc.partition);
+		full_vcpu_reset(&pc.vcpu[0], true);
+	}
+}
+
 int main(void)
 {
 #undef TEST
@@ -699,6 +714,7 @@ int main(void)
 					   TEST(clock_interrupt),
 					   TEST(narrow_ioapic_accesses),
 					   TEST(whole_ports),
+					   TEST(serial_interrupt_over_a_reset),
 					   TEST(reset_forgets)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

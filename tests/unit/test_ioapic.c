@@ -331,16 +331,21 @@ static void offers_only_levels_that_stand(void **state)
 	assert_false(ioapic_take_message(&ioapic, &message));
 }
 
-static void reset_keeps_the_wires(void **state)
+/* What drives them is reset with it. */
+static void reset_forgets_the_wires(void **state)
 {
 	(void)state;
 	route(9, LEVEL | 0x39, 0);
 	ioapic_set_line(&ioapic, 9, true);
+	ioapic_set_line(&ioapic, 4, true);
 	ioapic_reset(&ioapic);
 	assert_int_equal(sent(), -1);
 	assert_int_equal(get(0x22), MASKED);
 	route(9, LEVEL | 0x39, 0);
-	assert_int_equal(sent(), 0x39);
+	assert_int_equal(sent(), -1);
+	route(4, 0x34, 0);
+	ioapic_set_line(&ioapic, 4, true);
+	assert_int_equal(sent(), 0x34);
 }
 
 int main(void)
@@ -358,7 +363,7 @@ int main(void)
 					   TEST(linux_takes_it_over),
 					   TEST(levels_that_nobody_takes),
 					   TEST(offers_only_levels_that_stand),
-					   TEST(reset_keeps_the_wires)};
+					   TEST(reset_forgets_the_wires)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
