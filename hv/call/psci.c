@@ -147,6 +147,7 @@ static enum exit_action cpu_off(struct vcpu *vcpu, const struct call_arguments *
 	if (denied)
 		return answer(out, PSCI_DENIED);
 	vendor_vcpu_reset(vcpu);
+	partition_check_alive(partition);
 	return EXIT_LEAVE;
 }
 

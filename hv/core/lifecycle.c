@@ -197,6 +197,12 @@ static void restart_or_finish(struct vcpu *vcpu)
 	finish(vcpu, END_FAULT);
 }
 
+/* Its CPU has not come round to the order to start. */
+static bool is_yet_to_start(const struct partition *partition)
+{
+	return partition->config->autostart && !partition->refused[0] && atomic_load(&partition->order) == 0;
+}
+
 /* All ended by themselves, and the config says so: the summary, then off. A partition the user stopped keeps
  * it running. */
 static void power_off_when_done(void)
@@ -208,7 +214,7 @@ static void power_off_when_done(void)
 		struct partition *partition = &partitions[i];
 
 		if (atomic_load(&partition->state) != PARTITION_OFF || partition->end == END_STOPPED ||
-		    partition_order(partition) != ORDER_NONE)
+		    partition_order(partition) != ORDER_NONE || is_yet_to_start(partition))
 			return;
 		any |= partition->end != END_NEVER_STARTED;
 	}
@@ -284,6 +290,7 @@ void vcpu_send_init(struct partition *partition, uint32_t target)
 	shared = &partition->vcpu[target];
 	atomic_store(&shared->state, VCPU_OFF);
 	vcpu_request(shared, REQUEST_INIT);
+	partition_check_alive(partition); /* it may be its own */
 }
 
 void vcpu_send_startup(struct partition *partition, uint32_t target, uint8_t vector)
@@ -347,14 +354,18 @@ void vcpu_request(struct vcpu_shared *target, uint32_t requests)
 		vcpu_kick(target);
 }
 
-static void rearm_host_timer(struct vcpu *vcpu, bool armed)
+/* However short a period a guest asks for, it gets so many ticks of the TSC for itself before that fires
+ * again: else not one instruction of it would run. */
+#define GUEST_TICKS_MIN 5000u
+
+static void rearm_host_timer(struct vcpu *vcpu, bool armed, bool storm)
 {
 	uint64_t next = vcpu->timer[0];
 
 #pragma GCC unroll 4
 	for (unsigned kind = 1; kind < TIMERS; kind++)
 		next = MIN(next, vcpu->timer[kind]);
-	vcpu->host_timer = next;
+	vcpu->host_timer = storm ? MAX(next, rdtsc() + GUEST_TICKS_MIN) : next;
 	if (next != TIMER_NEVER || armed)
 		host_timer_arm(vcpu->host_timer);
 }
@@ -377,10 +388,6 @@ static void console_timer(struct vcpu *vcpu)
 		console_tick();
 }
 
-/* However short a period a guest asks for, it gets so many ticks of the TSC for itself before that timer
- * fires again: else not one instruction of it would run. Other timers are not late for it. */
-#define GUEST_TICKS_MIN 5000u
-
 static void fire_timer(struct vcpu *vcpu, enum timer_kind kind)
 {
 	vcpu->timer[kind] = TIMER_NEVER;
@@ -389,21 +396,22 @@ static void fire_timer(struct vcpu *vcpu, enum timer_kind kind)
 	case TIMER_CONSOLE: console_timer(vcpu); break;
 	default: full_timer(vcpu, kind); break;
 	}
-	if (vcpu->timer[kind] != TIMER_NEVER)
-		vcpu->timer[kind] = MAX(vcpu->timer[kind], rdtsc() + GUEST_TICKS_MIN);
 }
 
 static void run_timers(struct vcpu *vcpu)
 {
 	bool armed = vcpu->host_timer != TIMER_NEVER;
+	bool storm = false; /* one that has fired wants to fire again at once */
 	uint64_t now = rdtsc();
 
 	vcpu->host_timer = 0; /* what is set meanwhile is armed once, at the end */
 #pragma GCC unroll 4
 	for (unsigned kind = 0; kind < TIMERS; kind++)
-		if (vcpu->timer[kind] <= now)
+		if (vcpu->timer[kind] <= now) {
 			fire_timer(vcpu, kind);
-	rearm_host_timer(vcpu, armed);
+			storm |= vcpu->timer[kind] < now + GUEST_TICKS_MIN;
+		}
+	rearm_host_timer(vcpu, armed, storm);
 }
 
 static void fetch_console_input(struct vcpu *vcpu)
@@ -461,9 +469,16 @@ void vcpu_serve_meanwhile(void)
 	serve_requests_while_busy(this_vcpu);
 }
 
+/* The order first: whoever sees none has not parked for the next one, so the state is not of a life that is
+ * being ended. */
+static bool is_to_live(const struct vcpu *vcpu, enum vcpu_state state)
+{
+	return partition_order(vcpu->partition) == ORDER_NONE && atomic_load(&vcpu->shared->state) == state;
+}
+
 static bool may_run(const struct vcpu *vcpu)
 {
-	return atomic_load(&vcpu->shared->state) == VCPU_ON && partition_order(vcpu->partition) == ORDER_NONE;
+	return is_to_live(vcpu, VCPU_ON);
 }
 
 static void offer_events(struct vcpu *vcpu, uint32_t requests)
@@ -551,7 +566,8 @@ enum exit_action vcpu_wait(struct vcpu *vcpu, bool wakes)
 			if (requests & REQUEST_NMI)
 				return EXIT_NEXT;
 		}
-		if (wakes && interrupt_due(vcpu)) {
+		/* Asked in any case: the timer of the PC's devices is armed there, whoever they interrupt. */
+		if (interrupt_due(vcpu) && wakes) {
 			atomic_fetch_or(&shared->requests, REQUEST_INTERRUPT);
 			return EXIT_NEXT;
 		}
@@ -644,7 +660,7 @@ static void live(struct vcpu *vcpu)
 {
 	if (vcpu->partition)
 		follow_order(vcpu);
-	if (vcpu->partition && atomic_load(&vcpu->shared->state) == VCPU_STARTING)
+	if (vcpu->partition && is_to_live(vcpu, VCPU_STARTING))
 		start_vcpu(vcpu);
 	if (vcpu->partition && may_run(vcpu)) {
 		virt->vcpu_run(vcpu);

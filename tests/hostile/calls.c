@@ -482,6 +482,30 @@ static void starts_and_stops(void)
 	observe(missed);
 }
 
+static void stop_later(void *context)
+{
+	const volatile uint32_t *const halting = context;
+
+	while (!*halting)
+		spin_hint();
+	for (uint32_t i = 0; i < LATER; i++)
+		spin_hint();
+	platform_cpu_stop();
+}
+
+/* "All its CPUs are off or halted with interrupts off": while the other one was on, it could have woken this
+ * one. */
+static void last_awake_stops(void)
+{
+	static volatile uint32_t halting;
+
+	if (!platform_cpu_start(SECOND, stop_later, (void *)(uintptr_t)&halting))
+		return;
+	interrupts_off();
+	halting = 1;
+	halt();
+}
+
 /* Outside its memory: the call tells, not the vCPU's first fetch. */
 static void start_outside(void)
 {
@@ -646,6 +670,7 @@ static const struct attack call_attacks[] = {
 	{"serial-port", out_one, 0x3F8, 'x'},
 	{"string-from-port", in_string, 0x3F8, 0},
 	{"all-ports", sweep_ports, 0, 0},
+	{"last-awake-stops", last_awake_stops, 0, 0},
 	{"x2apic-registers", sweep_x2apic, 0, 0},
 	{"apic-base", write_apic_msr, 0x1B, 0xFEE00C00},
 	{"apic-deadline", write_apic_msr, 0x6E0, 1},

@@ -553,6 +553,28 @@ static void other_faults(void)
 	delay_us(5000000); /* goes by only where the fault is not seen */
 }
 
+static void init_itself(void *context)
+{
+	const volatile uint32_t *const halting = context;
+
+	while (!*halting)
+		spin_hint();
+	for (uint32_t i = 0; i < LATER; i++)
+		spin_hint();
+	send_to(1, ICR_INIT);
+}
+
+/* INIT takes the last CPU away that was awake. */
+static void last_awake_inits_itself(void)
+{
+	static volatile uint32_t halting;
+
+	(void)platform_cpu_start(1, init_itself, (void *)(uintptr_t)&halting);
+	interrupts_off();
+	halting = 1;
+	halt();
+}
+
 static void fault_together(void *context)
 {
 	volatile uint32_t *const gate = context;
@@ -851,6 +873,7 @@ static const struct attack device_attacks[] = {
 	{"decode-call", call_through_register, 0, 0},
 	{"stack-in-apic", stack_in_apic, 0, 0},
 	{"other-cpu-faults", other_faults, 0, 0},
+	{"last-awake-inits-itself", last_awake_inits_itself, 0, 0},
 	{"both-cpus-fault", both_fault, 0, 0},
 	{"init-storm", init_storm, 0, 0},
 	{"storm-of-both", storm_of_both, 0, 0},

@@ -17,6 +17,7 @@
 
 #define PAGE_SIZE	4096ull
 #define LARGE_PAGE_SIZE (2ull << 20)
+#define LATER		200000u /* turns of a loop, for which the other CPU is waited: it halts meanwhile */
 
 struct attack {
 	const char *name;

@@ -113,6 +113,7 @@ def by_mode(full, para):
 
 
 TRIPLE = "fault: triple fault"
+NOBODY_AWAKE = "fault: all its CPUs are off or halted with interrupts off"
 UD = "#UD"
 
 # Attacks on memory, for both modes: they get no further than the last byte.
@@ -259,7 +260,7 @@ INSTRUCTIONS.update({
     "cpuid-all": "goes on",
     "task-switch": by_platform(TRIPLE, "fault: hardware task switch, which is not served"),
     "traps-across-pages": "goes on, 0",
-    "halt-for-good": "fault: all its CPUs are off or halted with interrupts off",
+    "halt-for-good": NOBODY_AWAKE,
 })
 
 DELIVERY = {
@@ -292,6 +293,7 @@ DENIED = "goes on, fffffffd"   # PSCI
 INVALID_PSCI = "goes on, fffffffe"
 RESET = "reset: SYSTEM_RESET"
 CALLS = {
+    "last-awake-stops": NOBODY_AWAKE,
     "calls-of-all-owners": "goes on, 0",
     "yielding-calls-of-all-owners": "goes on, 0",
     "calls-of-all-numbers": "goes on, 0",
@@ -468,6 +470,7 @@ DEVICES = {
     "decode-call": unserved("ff 17", CODE),
     "stack-in-apic": delivery(6, 0xFEE007F8),
     "other-cpu-faults": TRIPLE,
+    "last-awake-inits-itself": NOBODY_AWAKE,
     "both-cpus-fault": outside("writes to", MEMORY_END),
     "init-storm": "reset: reset by the guest",
     "storm-of-both": "goes on",
@@ -703,7 +706,7 @@ def test_power_port_ends_its_partition_only(machine):
     since = machine.begin("full", "power-port")
     machine.said("bulkhead", STAMP + "partition full is off: switched off by the guest", since)
     machine.give_keyboard("monitor")
-    machine.system.command("list", r"full +system off ")  # that is told before it is so
+    machine.system.command("list", r"full +off ")  # that is told before it is so
     machine.system.line("start full")
     machine.said("full", "hostile: ready", since)
 

@@ -302,6 +302,12 @@ enum status partition_command(struct partition *partition, enum partition_order 
 	return fake.command_status;
 }
 
+void partition_check_alive(struct partition *partition)
+{
+	require(partition->vcpu == fake.shared, "a question about its own partition");
+	fake.checks++;
+}
+
 void vcpu_request(struct vcpu_shared *target, uint32_t requests)
 {
 	atomic_fetch_or(&target->requests, requests);

@@ -56,6 +56,7 @@ struct fake {
 
 	enum exit_action wait_result; /* what vcpu_wait() shall answer */
 	void (*wait_hook)(struct vcpu *vcpu);
+	unsigned checks; /* whether anybody is left awake */
 	unsigned waits;
 	bool wait_wakes;
 

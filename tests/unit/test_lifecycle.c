@@ -55,8 +55,8 @@ static struct {
 	uint64_t armed[CPUS];
 	unsigned kicks[CPUS];	     /* IPIs sent to a CPU */
 	uint64_t device_timer_again; /* when the device wants it next */
-	unsigned arms, ticks, summaries, polls, inputs, deadlines, device_timers, power_ons, device_resets,
-		call_resets, tables, told_managers;
+	unsigned peeks, arms, ticks, summaries, polls, inputs, deadlines, device_timers, power_ons,
+		device_resets, call_resets, tables, told_managers;
 	unsigned nmis, windows_asked, reports, messages, flushes;
 	unsigned listening; /* bit i: CPU i takes NMIs and machine checks */
 	bool off, dirty, image_bad;
@@ -66,6 +66,7 @@ static struct {
 	bool event_due;	 /* para */
 	bool apic_on;	 /* what serve_apic() answers */
 	unsigned served; /* how often it was asked */
+	unsigned stall;	 /* CPU + 1 that is held up when it starts a vCPU */
 	unsigned apic_mapped;
 	int injected; /* the last vector, -1: none */
 	bool closed;  /* the guest takes no interrupt now */
@@ -312,6 +313,7 @@ void full_console_input(struct vcpu *vcpu)
 int full_peek_interrupt(struct vcpu *vcpu)
 {
 	(void)vcpu;
+	seen.peeks++;
 	return seen.vector;
 }
 
@@ -426,6 +428,10 @@ static void vcpu_reset(struct vcpu *vcpu, const struct vcpu_start *start)
 	(void)vcpu;
 	seen.started[this_cpu->index] = *start;
 	seen.starts[this_cpu->index]++;
+	if (seen.stall == this_cpu->index + 1) {
+		seen.stall = 0;
+		back_to_test();
+	}
 }
 
 static void vcpu_run(struct vcpu *vcpu)
@@ -999,8 +1005,8 @@ static void test_timer_storm(void **state)
 	assert_int_equal(saved_vcpu[2].host_timer, seen.armed[2]);
 }
 
-/* That is between two of the same timer: another one is on time. */
-static void test_timer_storm_delays_no_other(void **state)
+/* Only then: behind one that fires now and then another one is on time. */
+static void test_timer_delays_no_other(void **state)
 {
 	const uint64_t due = cpu.tsc + 700;
 
@@ -1010,7 +1016,7 @@ static void test_timer_storm_delays_no_other(void **state)
 	saved_vcpu[2].timer[TIMER_PIT] = cpu.tsc - 1;
 	saved_vcpu[2].timer[TIMER_LAPIC] = due;
 	saved_vcpu[2].host_timer = TIMER_NEVER;
-	seen.device_timer_again = cpu.tsc + 1;
+	seen.device_timer_again = cpu.tsc + 9000;
 	atomic_fetch_or(&vcpus[2].requests, REQUEST_TIMER);
 	resume(2);
 	assert_int_equal(seen.device_timers, 1);
@@ -1195,6 +1201,42 @@ static void test_woken_is_not_halted_for_good(void **state)
 	atomic_store(&vcpus[1].state, VCPU_STARTING);
 	partition_check_alive(alpha);
 	assert_int_equal(partition_order(alpha), ORDER_NONE);
+}
+
+/* Somebody has programmed a timer of the PC's, which this CPU runs for all, asleep for good or not. */
+static void test_devices_are_attended_to_in_any_halt(void **state)
+{
+	unsigned peeks;
+
+	(void)state;
+	boot();
+	start_second();
+	saved_vcpu[0].lapic = saved_vcpu[2].lapic;
+	seen.guest[0] = halt;
+	resume(0);
+	assert_int_equal(atomic_load(&vcpus[0].halted), HALTED_FOR_GOOD);
+	peeks = seen.peeks;
+	use_cpu(1);
+	vcpu_request(&vcpus[0], REQUEST_INTERRUPT);
+	leave_cpu(1);
+	resume(0);
+	assert_int_equal(atomic_load(&vcpus[0].halted), HALTED_FOR_GOOD);
+	assert_true(seen.peeks > peeks);
+}
+
+/* INIT to itself takes the last one away that was awake. */
+static void test_nobody_is_left_awake(void **state)
+{
+	(void)state;
+	boot();
+	start_second();
+	seen.guest[0] = halt;
+	resume(0);
+	assert_int_equal(partition_order(alpha), ORDER_NONE);
+	use_cpu(1);
+	vcpu_send_init(alpha, 1);
+	leave_cpu(1);
+	assert_int_equal(partition_order(alpha), ORDER_FAULT);
 }
 
 static void test_order_ends_halt(void **state)
@@ -1434,6 +1476,48 @@ static void test_power_off_when_done(void **state)
 	assert_int_equal(seen.summaries, 1);
 }
 
+/* One whose CPU has not come round to its start is not one that has ended. */
+static void test_power_off_waits_for_the_first_start(void **state)
+{
+	(void)state;
+	config.poweroff_when_done = true;
+	for (int i = 0; i < 5; i++) {
+		resume(0);
+		resume(1);
+	}
+	order(alpha, ORDER_OFF, "SYSTEM_OFF");
+	for (int i = 0; i < 5; i++) {
+		resume(0);
+		resume(1);
+	}
+	assert_int_equal(atomic_load(&alpha->state), PARTITION_OFF);
+	assert_false(seen.off);
+}
+
+/* A vCPU that was about to start when the order came does not: the next life has starts of its own. */
+static void test_no_start_over_an_order(void **state)
+{
+	(void)state;
+	boot();
+	vcpus[1].start = (struct vcpu_start){.kind = START_LONG, .entry = 0x4000};
+	atomic_store(&vcpus[1].state, VCPU_STARTING);
+	vcpu_request(&vcpus[1], REQUEST_START);
+	order(alpha, ORDER_RESET, "by hand");
+	seen.stall = 2;
+	for (int i = 0; i < 4; i++)
+		resume(1);
+	for (int i = 0; i < 6; i++)
+		resume(0);
+	assert_int_equal(partition_order(alpha), ORDER_NONE);
+	vcpus[1].start = (struct vcpu_start){.kind = START_LONG, .entry = 0x5000};
+	atomic_store(&vcpus[1].state, VCPU_STARTING);
+	vcpu_request(&vcpus[1], REQUEST_START);
+	for (int i = 0; i < 4; i++)
+		resume(1);
+	assert_int_equal(atomic_load(&vcpus[1].state), VCPU_ON);
+	assert_int_equal(seen.started[1].entry, 0x5000);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -1461,7 +1545,7 @@ int main(void)
 					   TEST(test_one_kick_is_enough),
 					   TEST(test_timers),
 					   TEST(test_timer_storm),
-					   TEST(test_timer_storm_delays_no_other),
+					   TEST(test_timer_delays_no_other),
 					   TEST(test_console_work),
 					   TEST(test_machine_events),
 					   TEST(test_halt),
@@ -1482,7 +1566,11 @@ int main(void)
 					   TEST(test_xsetbv),
 					   TEST(test_cr8),
 					   TEST(test_class_names),
-					   TEST(test_power_off_when_done)};
+					   TEST(test_power_off_when_done),
+					   TEST(test_power_off_waits_for_the_first_start),
+					   TEST(test_no_start_over_an_order),
+					   TEST(test_devices_are_attended_to_in_any_halt),
+					   TEST(test_nobody_is_left_awake)};
 
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
 }

@@ -155,6 +155,7 @@ static void test_cpu_off(void **state)
 	fake_call3(0, PSCI_CPU_OFF, 0, 0, 0);
 	assert_int_equal(fake.action, EXIT_LEAVE);
 	assert_int_equal(fake.shared[0].state, VCPU_OFF);
+	assert_int_equal(fake.checks, 1);
 	assert_null(fake.vcpu[0].event_page);
 	assert_int_equal(fake.vcpu[0].timer[TIMER_DEADLINE], TIMER_NEVER);
 	assert_int_equal(fake_call3(3, PSCI_AFFINITY_INFO_64, 0, 0, 0), PSCI_AFFINITY_OFF);
