@@ -304,7 +304,7 @@ enum status partition_command(struct partition *partition, enum partition_order 
 
 void partition_check_alive(struct partition *partition)
 {
-	require(partition->vcpu == fake.shared, "a question about its own partition");
+	require(partition->vcpu_count != 0, "a question about a partition");
 	fake.checks++;
 }
 
