@@ -242,6 +242,7 @@ def test_nmi_reaches_the_hypervisor_out_of_a_guest():
         system.keyboard(0)
         system.line("stats beta")
         system.said("bulkhead", r" *nmi +1 .*")
+        system.said("bulkhead", r" *reason NMI: 1")
 
 
 MCG_STATUS = 5  # a machine check in progress, and the interrupted instruction can go on
