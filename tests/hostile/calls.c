@@ -482,28 +482,18 @@ static void starts_and_stops(void)
 	observe(missed);
 }
 
-static void stop_later(void *context)
+static void stop_last(void *context)
 {
-	const volatile uint32_t *const halting = context;
-
-	while (!*halting)
-		spin_hint();
-	for (uint32_t i = 0; i < LATER; i++)
-		spin_hint();
+	(void)context;
+	wait_for_halt();
 	platform_cpu_stop();
 }
 
-/* "All its CPUs are off or halted with interrupts off": while the other one was on, it could have woken this
+/* "All its CPUs are off or halted with interrupts off": the other one, while it was on, could have woken this
  * one. */
 static void last_awake_stops(void)
 {
-	static volatile uint32_t halting;
-
-	if (!platform_cpu_start(SECOND, stop_later, (void *)(uintptr_t)&halting))
-		return;
-	interrupts_off();
-	halting = 1;
-	halt();
+	halt_beside(stop_last);
 }
 
 /* Outside its memory: the call tells, not the vCPU's first fetch. */

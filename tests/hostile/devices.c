@@ -555,24 +555,15 @@ static void other_faults(void)
 
 static void init_itself(void *context)
 {
-	const volatile uint32_t *const halting = context;
-
-	while (!*halting)
-		spin_hint();
-	for (uint32_t i = 0; i < LATER; i++)
-		spin_hint();
+	(void)context;
+	wait_for_halt();
 	send_to(1, ICR_INIT);
 }
 
 /* INIT takes the last CPU away that was awake. */
 static void last_awake_inits_itself(void)
 {
-	static volatile uint32_t halting;
-
-	(void)platform_cpu_start(1, init_itself, (void *)(uintptr_t)&halting);
-	interrupts_off();
-	halting = 1;
-	halt();
+	halt_beside(init_itself);
 }
 
 static void fault_together(void *context)

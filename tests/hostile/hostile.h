@@ -17,7 +17,6 @@
 
 #define PAGE_SIZE	4096ull
 #define LARGE_PAGE_SIZE (2ull << 20)
-#define LATER		200000u /* turns of a loop, for which the other CPU is waited: it halts meanwhile */
 
 struct attack {
 	const char *name;
@@ -31,6 +30,11 @@ extern uint64_t attack_a;	    /* its `a`, or what was typed */
 
 /* A value to be told with the outcome, if the attack gets that far. */
 void observe(uint64_t value);
+
+/* Halts this CPU with interrupts off, with `last` running on CPU 1, which waits for that. In instructions.c.
+ */
+void halt_beside(void (*last)(void *context));
+void wait_for_halt(void);
 
 /* Tables end with a row without name. The platform's own are those of calls.c or devices.c. */
 extern const struct attack memory_attacks[], register_attacks[], instruction_attacks[], delivery_attacks[];

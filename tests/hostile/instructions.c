@@ -179,6 +179,27 @@ static void halt_for_good(void)
 	halt();
 }
 
+static volatile bool halting;
+
+/* It says so right before: some time later it is true. */
+void wait_for_halt(void)
+{
+	while (!halting)
+		spin_hint();
+	for (uint32_t i = 0; i < PAUSE_STORM; i++)
+		spin_hint();
+}
+
+void halt_beside(void (*last)(void *context))
+{
+	if (!platform_cpu_start(1, last, NULL)) {
+		print_line("attack %s: the other CPU does not start", attack->name);
+		return;
+	}
+	halting = true;
+	halt_for_good();
+}
+
 /* No exit of its own ever: only the hypervisor's own interrupts get the CPU back, for the monitor's `reset`.
  */
 static void spin_for_ever(void)
